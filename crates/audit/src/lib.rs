@@ -1,0 +1,1 @@
+//! Verification of countersign ledgers that nobody trusts.

@@ -1,0 +1,5 @@
+//! Statements, canonical JSON, signatures, entries, chain, Merkle tree and checkpoints of countersign.
+//!
+//! Everything here is pure: no I/O, clock, randomness, async or state.
+
+pub mod digest;

@@ -1,0 +1,1 @@
+//! The ledger handle that services embed.

@@ -1,0 +1,1 @@
+//! Projections of a countersign ledger, and the governance rules with their state.

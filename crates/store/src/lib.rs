@@ -1,0 +1,1 @@
+//! The store contract of countersign, its memory store and its conformance kit.
