@@ -3,3 +3,8 @@
 //! Everything here is pure: no I/O, clock, randomness, async or state.
 
 pub mod digest;
+pub mod key;
+
+mod b64;
+#[cfg(test)]
+mod shared_vectors;
