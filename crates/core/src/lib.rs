@@ -3,6 +3,7 @@
 //! Everything here is pure: no I/O, clock, randomness, async or state.
 
 pub mod digest;
+pub mod dsse;
 pub mod key;
 
 mod b64;
