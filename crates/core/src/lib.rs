@@ -5,6 +5,7 @@
 pub mod digest;
 pub mod dsse;
 pub mod key;
+pub mod merkle;
 
 mod b64;
 #[cfg(test)]
