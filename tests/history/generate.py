@@ -458,6 +458,9 @@ def tell(h):
     fill(h, 4)
     c = h.change("dev-32", "Update OWNERS")
     c.disown("scope:acme", "dev-31").own("scope:acme", "dev-34").done()
+    # An owner's login respelled: the one spelling goes before the other comes.
+    c = h.change("zed-fictional", "Fix the case of an approver")
+    c.disown("scope:acme", "Zed-Fictional").own("scope:acme", "zed-fictional").done()
     fill(h, 5)
 
 
@@ -478,6 +481,9 @@ def census(changes, owner_lines):
         count["reason of 120 characters"] += len(head["reason"]) == 120
         count["change sets with owner events alone"] += ops <= {"owner_added", "owner_removed"}
         count["owner added beside a grant"] += {"owner_added", "grant"} <= ops
+        left = {(e["resource"], e["subject"].lower()) for e in s if e["op"] == "owner_removed"}
+        count["owner removed and added that differ in case only"] += sum(
+            e["op"] == "owner_added" and (e["resource"], e["subject"].lower()) in left for e in s)
         count["owner removed beside a grant"] += {"owner_removed", "grant"} <= ops
         made = [e["resource"] for e in s if e["op"] == "resource_created" and e["resource"].startswith("team:")]
         gone = [e["resource"] for e in s if e["op"] == "resource_removed" and e["resource"].startswith("team:")]
@@ -610,6 +616,7 @@ CENSUS = [
     "role change member to maintainer", "role change maintainer to member", "role change member to admin",
     "role change admin to member", "scope three segments deep", "owner on a scope", "owner on a team",
     "change sets with owner events alone", "owner added beside a grant", "owner removed beside a grant",
+    "owner removed and added that differ in case only",
     "org or team moved to another scope", "... to a scope made in the same change",
     "... from a scope removed in the same change", "... in a change that changes.jsonl does not have",
     "... from a scope without any owner", "owners.jsonl: scope without an owner of its own",
