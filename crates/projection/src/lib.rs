@@ -1,1 +1,13 @@
 //! Projections of a countersign ledger, and the governance rules with their state.
+
+#[cfg(feature = "bench-internals")]
+#[doc(hidden)]
+pub mod cow;
+#[cfg(not(feature = "bench-internals"))]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "structures of general use, public only to benches"
+)]
+pub(crate) mod cow;
