@@ -6,6 +6,7 @@ pub mod digest;
 pub mod dsse;
 pub mod key;
 pub mod merkle;
+pub mod note;
 
 mod b64;
 #[cfg(test)]

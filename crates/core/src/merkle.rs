@@ -24,8 +24,9 @@ pub const EMPTY_ROOT: NodeHash = NodeHash::new([
     0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ]);
 
-/// The most leaves a tree may have, 2^63, so that no proof has more than [`MAX_PATH_LEN`] hashes.
-pub const MAX_SIZE: u64 = 1 << 63;
+/// The most leaves a tree may have, 2^63 - 1: the largest size that every checkpoint reader can hold, and no proof has more
+/// than [`MAX_PATH_LEN`] hashes.
+pub const MAX_SIZE: u64 = (1 << 63) - 1;
 
 /// The most hashes a proof may have (C2SP tlog-witness).
 pub const MAX_PATH_LEN: usize = 63;
