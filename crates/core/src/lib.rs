@@ -4,9 +4,18 @@
 
 pub mod digest;
 pub mod dsse;
+pub mod entry;
+pub mod event;
+pub mod fault;
+pub mod id;
 pub mod key;
 pub mod merkle;
 pub mod note;
+pub mod policy;
+pub mod scan;
+pub mod statement;
+pub mod time;
+pub mod wire;
 
 mod b64;
 #[cfg(test)]

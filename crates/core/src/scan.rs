@@ -1,0 +1,448 @@
+//! One pass over bytes that nobody trusts: JSON, the integer profile of RFC 8785, and canonical form.
+//!
+//! A value that passes has exactly one spelling, so that reading it with [`crate::wire`] and writing it again gives the same
+//! bytes (docs/format.md, "Canonical JSON"). Faults are reported in the order of that document: UTF-8, then JSON and profile,
+//! then canonical form, each with the offset of the first wrong byte.
+
+use std::collections::BTreeSet;
+
+use crate::fault::{Fault, FaultCode};
+
+/// Deepest nesting of an entry, its own object being 1.
+pub const MAX_ENTRY_DEPTH: usize = 32;
+/// Deepest nesting of a statement that stands alone, its own object being 1.
+pub const MAX_STATEMENT_DEPTH: usize = MAX_ENTRY_DEPTH - 1;
+/// Longest member name in bytes.
+pub const MAX_KEY_LEN: usize = 64;
+/// Largest integer: 2^53-1 (RFC 7493 section 2.2).
+pub const MAX_INTEGER: u64 = (1 << 53) - 1;
+
+/// Checks that `bytes` is one canonical value of the profile, nested at most `max_depth` deep.
+///
+/// # Errors
+/// The first fault in the documented order: `utf8`; then the first of `json`, `number`, `duplicate_key`, `key_form`, `depth`,
+/// `text` and `schema` (for `null`) by offset; then `not_canonical`.
+///
+/// ```
+/// use countersign_core::scan::{MAX_ENTRY_DEPTH, scan};
+/// assert!(scan(br#"{"a":1,"b":[true,"x"]}"#, MAX_ENTRY_DEPTH).is_ok());
+/// let fault = scan(br#"{"b":1, "a":2}"#, MAX_ENTRY_DEPTH).unwrap_err();
+/// assert_eq!((fault.code.as_str(), fault.offset), ("not_canonical", 7));
+/// ```
+pub fn scan(bytes: &[u8], max_depth: usize) -> Result<(), Fault> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| Fault::new(FaultCode::Utf8, error.valid_up_to(), "not UTF-8"))?;
+    let mut scanner = Scanner { bytes, text, at: 0, max_depth, depth: 0, not_canonical: None };
+    scanner.space();
+    scanner.value()?;
+    scanner.space();
+    if scanner.at < bytes.len() {
+        return Err(scanner.fault(FaultCode::Json, "bytes after the value"));
+    }
+    match scanner.not_canonical {
+        None => Ok(()),
+        Some((offset, detail)) => Err(Fault::new(FaultCode::NotCanonical, offset, detail)),
+    }
+}
+
+/// Whether a character may not stand in any string: U+0000 and the bidirectional controls, which make text display as
+/// something else than it says.
+#[must_use]
+pub const fn is_refused_char(c: char) -> bool {
+    matches!(c, '\0' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+struct Scanner<'a> {
+    bytes: &'a [u8],
+    text: &'a str,
+    at: usize,
+    max_depth: usize,
+    depth: usize,
+    not_canonical: Option<(usize, &'static str)>,
+}
+
+impl<'a> Scanner<'a> {
+    fn fault(&self, code: FaultCode, detail: impl Into<String>) -> Fault {
+        Fault::new(code, self.at, detail)
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn odd(&mut self, offset: usize, detail: &'static str) {
+        self.not_canonical.get_or_insert((offset, detail));
+    }
+
+    fn space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.odd(self.at, "white space between tokens");
+            self.at += 1;
+        }
+    }
+
+    fn value(&mut self) -> Result<(), Fault> {
+        match self.peek() {
+            Some(b'{') => self.object(),
+            Some(b'[') => self.array(),
+            Some(b'"') => self.string().map(drop),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.literal("true"),
+            Some(b'f') => self.literal("false"),
+            Some(b'n') => {
+                let start = self.at;
+                self.literal("null")?;
+                Err(Fault::new(FaultCode::Schema, start, "null never occurs: leave the member out"))
+            }
+            Some(_) => Err(self.fault(FaultCode::Json, "expected a value")),
+            None => Err(self.fault(FaultCode::Json, "the value is cut off")),
+        }
+    }
+
+    fn literal(&mut self, word: &str) -> Result<(), Fault> {
+        if self.bytes[self.at..].starts_with(word.as_bytes()) {
+            self.at += word.len();
+            Ok(())
+        } else {
+            Err(self.fault(FaultCode::Json, "expected a value"))
+        }
+    }
+
+    fn deeper(&mut self) -> Result<(), Fault> {
+        if self.depth == self.max_depth {
+            return Err(self.fault(FaultCode::Depth, format!("nested deeper than {}", self.max_depth)));
+        }
+        self.depth += 1;
+        self.at += 1;
+        self.space();
+        Ok(())
+    }
+
+    fn array(&mut self) -> Result<(), Fault> {
+        self.deeper()?;
+        if self.peek() == Some(b']') {
+            return self.closed();
+        }
+        loop {
+            self.value()?;
+            if self.next_item(b']')? {
+                return self.closed();
+            }
+        }
+    }
+
+    fn closed(&mut self) -> Result<(), Fault> {
+        self.at += 1;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// Steps over a comma; true in front of `close`.
+    fn next_item(&mut self, close: u8) -> Result<bool, Fault> {
+        self.space();
+        match self.peek() {
+            Some(b',') => {
+                self.at += 1;
+                self.space();
+                Ok(false)
+            }
+            Some(byte) if byte == close => Ok(true),
+            Some(_) => Err(self.fault(FaultCode::Json, "expected a comma or the end of the list")),
+            None => Err(self.fault(FaultCode::Json, "the value is cut off")),
+        }
+    }
+
+    fn object(&mut self) -> Result<(), Fault> {
+        self.deeper()?;
+        if self.peek() == Some(b'}') {
+            return self.closed();
+        }
+        let mut keys = Keys::Sorted { last: None, first: self.at };
+        loop {
+            let start = self.at;
+            if self.peek() != Some(b'"') {
+                return Err(self.fault(FaultCode::Json, "expected a member name"));
+            }
+            let key = self.key(start)?;
+            self.admit_key(&mut keys, key, start)?;
+            self.space();
+            if self.peek() != Some(b':') {
+                return Err(self.fault(FaultCode::Json, "expected a colon"));
+            }
+            self.at += 1;
+            self.space();
+            self.value()?;
+            if self.next_item(b'}')? {
+                return self.closed();
+            }
+        }
+    }
+
+    fn key(&mut self, start: usize) -> Result<Key<'a>, Fault> {
+        let raw = self.string()?;
+        let key = match raw {
+            Str::Raw(text) => Key::Raw(text),
+            Str::Escaped(text) => Key::Escaped(text),
+        };
+        let form = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+        let text = key.as_str();
+        if text.is_empty() || text.len() > MAX_KEY_LEN || !text.bytes().all(form) {
+            return Err(Fault::new(FaultCode::KeyForm, start, "member names match [a-z0-9_]{1,64}"));
+        }
+        Ok(key)
+    }
+
+    /// Members stand in ascending order, so a repeated one stands beside its twin; only an unsorted object needs a set.
+    fn admit_key(&mut self, keys: &mut Keys<'a>, key: Key<'a>, start: usize) -> Result<(), Fault> {
+        let twin = || Fault::new(FaultCode::DuplicateKey, start, "a member stands twice in its object");
+        match keys {
+            Keys::Sorted { last, first } => match last {
+                Some(before) if before.as_str() == key.as_str() => return Err(twin()),
+                Some(before) if before.as_str() > key.as_str() => {
+                    let mut set = Keys::collect(self.bytes, *first, start);
+                    if !set.insert(key.into_string()) {
+                        return Err(twin());
+                    }
+                    *keys = Keys::Unsorted(set);
+                    self.odd(start, "members are not sorted");
+                }
+                Some(_) | None => *last = Some(key),
+            },
+            Keys::Unsorted(set) => {
+                if !set.insert(key.into_string()) {
+                    return Err(twin());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), Fault> {
+        let start = self.at;
+        let negative = self.peek() == Some(b'-');
+        if negative {
+            self.at += 1;
+        }
+        let digits = self.at;
+        let whole = self.digits()?;
+        if self.bytes[digits] == b'0' && whole > 1 {
+            return Err(Fault::new(FaultCode::Json, digits, "a number has a leading zero"));
+        }
+        let integer_end = self.at;
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        let value = self.text[digits..integer_end].parse::<u64>();
+        let integer = self.at == integer_end && !(negative && value == Ok(0));
+        if integer && value.is_ok_and(|value| value <= MAX_INTEGER) {
+            Ok(())
+        } else {
+            Err(Fault::new(FaultCode::Number, start, "numbers are integers within 2^53-1, in one spelling"))
+        }
+    }
+
+    fn digits(&mut self) -> Result<usize, Fault> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if self.at == start {
+            return Err(self.fault(FaultCode::Json, "expected a digit"));
+        }
+        Ok(self.at - start)
+    }
+
+    /// Steps over a string. Most have no escape and are returned as they stand.
+    fn string(&mut self) -> Result<Str<'a>, Fault> {
+        self.at += 1;
+        let start = self.at;
+        let mut unescaped: Option<String> = None;
+        let mut copied = start;
+        loop {
+            match self.peek() {
+                None => return Err(self.fault(FaultCode::Json, "the string is cut off")),
+                Some(b'"') => {
+                    let tail = &self.text[copied..self.at];
+                    self.at += 1;
+                    return Ok(match unescaped {
+                        None => Str::Raw(tail),
+                        Some(mut text) => {
+                            text.push_str(tail);
+                            Str::Escaped(text)
+                        }
+                    });
+                }
+                Some(b'\\') => {
+                    let text = unescaped.get_or_insert_default();
+                    text.push_str(&self.text[copied..self.at]);
+                    let c = self.escape()?;
+                    unescaped.get_or_insert_default().push(c);
+                    copied = self.at;
+                }
+                Some(0..0x20) => return Err(self.fault(FaultCode::Json, "a control character in a string")),
+                Some(0x20..0x80) => self.at += 1,
+                Some(_) => {
+                    let c = self.text[self.at..].chars().next().unwrap_or('\0');
+                    if is_refused_char(c) {
+                        return Err(self.fault(FaultCode::Text, "a bidirectional control in a string"));
+                    }
+                    self.at += c.len_utf8();
+                }
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<char, Fault> {
+        let start = self.at;
+        self.at += 1;
+        let Some(kind) = self.peek() else {
+            return Err(self.fault(FaultCode::Json, "the string is cut off"));
+        };
+        self.at += 1;
+        let c = match kind {
+            b'"' => '"',
+            b'\\' => '\\',
+            b'/' => '/',
+            b'b' => '\u{8}',
+            b't' => '\t',
+            b'n' => '\n',
+            b'f' => '\u{c}',
+            b'r' => '\r',
+            b'u' => self.unicode_escape(start)?,
+            _ => return Err(Fault::new(FaultCode::Json, start, "an unknown escape")),
+        };
+        if is_refused_char(c) {
+            return Err(Fault::new(FaultCode::Text, start, "U+0000 or a bidirectional control in a string"));
+        }
+        let mut canonical = Vec::with_capacity(6);
+        write_char(c, &mut canonical);
+        if canonical != self.bytes[start..self.at] {
+            self.odd(start, "an escape that is not the canonical spelling");
+        }
+        Ok(c)
+    }
+
+    fn unicode_escape(&mut self, start: usize) -> Result<char, Fault> {
+        let lone = || Fault::new(FaultCode::Text, start, "a lone surrogate");
+        let unit = self.hex4()?;
+        match unit {
+            0xd800..=0xdbff => {
+                if !self.bytes[self.at..].starts_with(b"\\u") {
+                    return Err(lone());
+                }
+                self.at += 2;
+                let low = self.hex4()?;
+                if !(0xdc00..=0xdfff).contains(&low) {
+                    return Err(lone());
+                }
+                char::from_u32(0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00)).ok_or_else(lone)
+            }
+            _ => char::from_u32(unit).ok_or_else(lone),
+        }
+    }
+
+    fn hex4(&mut self) -> Result<u32, Fault> {
+        let mut unit = 0;
+        for _ in 0..4 {
+            let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16));
+            let Some(digit) = digit else {
+                return Err(self.fault(FaultCode::Json, "expected four hexadecimal digits"));
+            };
+            unit = unit << 4 | digit;
+            self.at += 1;
+        }
+        Ok(unit)
+    }
+}
+
+enum Str<'a> {
+    Raw(&'a str),
+    Escaped(String),
+}
+
+enum Key<'a> {
+    Raw(&'a str),
+    Escaped(String),
+}
+
+impl Key<'_> {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Raw(text) => text,
+            Self::Escaped(text) => text,
+        }
+    }
+
+    fn into_string(self) -> String {
+        match self {
+            Self::Raw(text) => text.to_owned(),
+            Self::Escaped(text) => text,
+        }
+    }
+}
+
+enum Keys<'a> {
+    Sorted { last: Option<Key<'a>>, first: usize },
+    Unsorted(BTreeSet<String>),
+}
+
+impl Keys<'_> {
+    /// The names of the members between `first` and `end`, a stretch that was scanned before: found again by a second scan
+    /// so that the sorted case, which is every honest one, keeps no list.
+    fn collect(bytes: &[u8], first: usize, end: usize) -> BTreeSet<String> {
+        let mut set = BTreeSet::new();
+        let text = std::str::from_utf8(&bytes[..end]).unwrap_or_default();
+        let mut scanner = Scanner {
+            bytes: text.as_bytes(),
+            text,
+            at: first,
+            max_depth: usize::MAX,
+            depth: 0,
+            not_canonical: None,
+        };
+        while scanner.peek() == Some(b'"') {
+            let at = scanner.at;
+            let Ok(key) = scanner.key(at) else { break };
+            set.insert(key.into_string());
+            scanner.space();
+            scanner.at += 1;
+            scanner.space();
+            if scanner.value().is_err() || scanner.next_item(b'}').is_err() {
+                break;
+            }
+        }
+        set
+    }
+}
+
+/// Appends the canonical spelling of one character of a string.
+pub(crate) fn write_char(c: char, out: &mut Vec<u8>) {
+    match c {
+        '"' => out.extend_from_slice(b"\\\""),
+        '\\' => out.extend_from_slice(b"\\\\"),
+        '\u{8}' => out.extend_from_slice(b"\\b"),
+        '\t' => out.extend_from_slice(b"\\t"),
+        '\n' => out.extend_from_slice(b"\\n"),
+        '\u{c}' => out.extend_from_slice(b"\\f"),
+        '\r' => out.extend_from_slice(b"\\r"),
+        '\0'..='\u{1f}' => {
+            const DIGITS: &[u8; 16] = b"0123456789abcdef";
+            let code = c as usize;
+            out.extend_from_slice(b"\\u00");
+            out.push(DIGITS[code >> 4]);
+            out.push(DIGITS[code & 15]);
+        }
+        _ => {
+            let mut buffer = [0; 4];
+            out.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
+        }
+    }
+}

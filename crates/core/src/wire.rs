@@ -1,0 +1,1290 @@
+//! Reading and writing typed values as canonical JSON, with closed schemas.
+//!
+//! [`decode`] scans the bytes first ([`crate::scan`]), so a [`Reader`] meets canonical JSON only and members arrive in sorted
+//! order: one forward pass, no generic value in between. [`encode`] is its inverse: `encode(decode(bytes)) == bytes`.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::digest::{ClauseDigest, Digest, HASH_LEN, KeyId, LeafHash, StatementDigest, read_hex, write_hex};
+use crate::fault::{Fault, FaultCode};
+use crate::key::{PUBLIC_KEY_LEN, Signature};
+use crate::scan::{MAX_INTEGER, is_refused_char, scan, write_char};
+
+/// A value with exactly one canonical JSON form and a closed schema.
+pub trait Wire: Sized {
+    /// Reads the value at the reader's place.
+    ///
+    /// # Errors
+    /// The first fault by offset.
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Fault>;
+
+    /// Appends the canonical form.
+    fn write(&self, out: &mut Writer);
+
+    /// What a missing member means, for types that may be absent.
+    #[must_use]
+    fn absent() -> Option<Self> {
+        None
+    }
+
+    /// Whether the member is left out.
+    fn is_absent(&self) -> bool {
+        false
+    }
+
+    /// The JSON Schema (2020-12) of the value, as JSON text.
+    #[must_use]
+    fn schema() -> String;
+}
+
+/// Reads one canonical value from bytes that nobody trusts.
+///
+/// # Errors
+/// The faults of [`scan`], then those of the schema.
+pub fn decode<T: Wire>(bytes: &[u8], max_depth: usize) -> Result<T, Fault> {
+    scan(bytes, max_depth)?;
+    let mut reader = Reader::new(bytes);
+    let value = T::read(&mut reader)?;
+    reader.end()?;
+    Ok(value)
+}
+
+/// Writes the one canonical form of a value.
+#[must_use]
+pub fn encode<T: Wire>(value: &T) -> Vec<u8> {
+    let mut out = Writer::default();
+    value.write(&mut out);
+    out.0
+}
+
+/// A cursor over bytes that passed [`scan`].
+#[derive(Debug)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader at the start of `bytes`, which must have passed [`scan`]; others give wrong faults, never a panic.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// Offset of the next byte.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// A `schema` fault at the reader's place.
+    #[must_use]
+    pub fn fault(&self, detail: impl Into<String>) -> Fault {
+        Fault::new(FaultCode::Schema, self.at, detail)
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn expect(&mut self, byte: u8, what: &str) -> Result<(), Fault> {
+        if self.peek() != Some(byte) {
+            return Err(self.fault(format!("expected {what}")));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn end(&self) -> Result<(), Fault> {
+        if self.at == self.bytes.len() { Ok(()) } else { Err(self.fault("bytes after the value")) }
+    }
+
+    /// The content of a string as it stands, escapes and all, and its range.
+    fn raw_str(&mut self) -> Result<&'a str, Fault> {
+        self.expect(b'"', "a string")?;
+        let start = self.at;
+        loop {
+            match self.peek() {
+                Some(b'"') => break,
+                Some(b'\\') => self.at += 2,
+                Some(_) => self.at += 1,
+                None => return Err(self.fault("the string is cut off")),
+            }
+        }
+        let raw = std::str::from_utf8(&self.bytes[start..self.at])
+            .map_err(|_| Fault::new(FaultCode::Utf8, start, "not UTF-8"))?;
+        self.at += 1;
+        Ok(raw)
+    }
+
+    /// A string without escapes: identifiers, digests and the like never need one.
+    pub(crate) fn plain_str(&mut self) -> Result<(&'a str, usize), Fault> {
+        let start = self.at + 1;
+        Ok((self.raw_str()?, start))
+    }
+
+    /// A string, unescaped.
+    pub(crate) fn string(&mut self) -> Result<String, Fault> {
+        let raw = self.raw_str()?;
+        if !raw.contains('\\') {
+            return Ok(raw.to_owned());
+        }
+        let mut text = String::with_capacity(raw.len());
+        let mut rest = raw.chars();
+        while let Some(c) = rest.next() {
+            if c != '\\' {
+                text.push(c);
+                continue;
+            }
+            text.push(match rest.next() {
+                Some('b') => '\u{8}',
+                Some('t') => '\t',
+                Some('n') => '\n',
+                Some('f') => '\u{c}',
+                Some('r') => '\r',
+                Some('u') => {
+                    let code = rest.by_ref().take(4).try_fold(0, |code, c| Some(code << 4 | c.to_digit(16)?));
+                    code.and_then(char::from_u32).ok_or_else(|| self.fault("a bad escape"))?
+                }
+                Some(c) => c,
+                None => return Err(self.fault("a bad escape")),
+            });
+        }
+        Ok(text)
+    }
+
+    /// A whole number.
+    ///
+    /// # Errors
+    /// `number` for a negative one, `schema` for anything that is no number.
+    pub fn integer(&mut self) -> Result<u64, Fault> {
+        let start = self.at;
+        if self.peek() == Some(b'-') {
+            return Err(Fault::new(FaultCode::Number, start, "a negative number"));
+        }
+        let mut value: u64 = 0;
+        while let Some(byte @ b'0'..=b'9') = self.peek() {
+            value = value.saturating_mul(10).saturating_add(u64::from(byte - b'0'));
+            self.at += 1;
+        }
+        if self.at == start {
+            return Err(self.fault("expected a whole number"));
+        }
+        if value > MAX_INTEGER {
+            return Err(Fault::new(FaultCode::Number, start, "a number above 2^53-1"));
+        }
+        Ok(value)
+    }
+
+    /// Steps over one value of any form and returns its range.
+    ///
+    /// # Errors
+    /// `schema` if the bytes end first, which scanned ones do not.
+    pub fn skip(&mut self) -> Result<Range<usize>, Fault> {
+        let start = self.at;
+        let mut depth = 0_usize;
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    self.raw_str()?;
+                }
+                Some(b'{' | b'[') => {
+                    depth += 1;
+                    self.at += 1;
+                }
+                Some(b'}' | b']') => {
+                    depth = depth.saturating_sub(1);
+                    self.at += 1;
+                }
+                Some(b',' | b':') => self.at += 1,
+                Some(_) => {
+                    while !matches!(self.peek(), None | Some(b',' | b'}' | b']')) {
+                        self.at += 1;
+                    }
+                }
+                None => return Err(self.fault("the value is cut off")),
+            }
+            if depth == 0 {
+                return Ok(start..self.at);
+            }
+        }
+    }
+
+    /// Reads an object through `members`, which asks for its members in sorted order.
+    ///
+    /// # Errors
+    /// What `members` returns, and `schema` where the object has a member that was not asked for.
+    pub fn object<T>(
+        &mut self,
+        members: impl FnOnce(&mut ObjectReader<'_, 'a>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        self.object_tagged(None, members)
+    }
+
+    fn object_tagged<T>(
+        &mut self,
+        tag: Option<&'static str>,
+        members: impl FnOnce(&mut ObjectReader<'_, 'a>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let start = self.at;
+        self.expect(b'{', "an object")?;
+        let mut object = ObjectReader { reader: self, start, first: true, ended: false, key: None, tag };
+        object.advance()?;
+        let value = members(&mut object)?;
+        object.finish()?;
+        Ok(value)
+    }
+
+    /// The value of the string member `name` of the object at the reader's place, which does not move; and its offset.
+    fn peek_tag(&self, name: &str) -> Result<(&'a str, usize), Fault> {
+        let mut ahead = Reader { bytes: self.bytes, at: self.at };
+        ahead.expect(b'{', "an object")?;
+        while ahead.peek() == Some(b'"') {
+            let key = ahead.raw_str()?;
+            ahead.expect(b':', "a colon")?;
+            let offset = ahead.at;
+            if key == name {
+                return Ok((ahead.raw_str()?, offset));
+            }
+            ahead.skip()?;
+            if ahead.peek() == Some(b',') {
+                ahead.at += 1;
+            }
+        }
+        Err(self.fault(format!("member `{name}` is missing")))
+    }
+
+    /// The name of the first member of the object at the reader's place, which does not move.
+    pub(crate) fn peek_first_key(&self) -> Result<&'a str, Fault> {
+        let mut ahead = Reader { bytes: self.bytes, at: self.at };
+        ahead.expect(b'{', "an object")?;
+        ahead.raw_str()
+    }
+
+    /// Reads an array item by item.
+    pub(crate) fn array(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.expect(b'[', "an array")?;
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            item(self)?;
+            if self.peek() == Some(b',') {
+                self.at += 1;
+            } else {
+                return self.expect(b']', "a comma or the end of the array");
+            }
+        }
+    }
+}
+
+/// The members of one object, in sorted order.
+#[derive(Debug)]
+pub struct ObjectReader<'r, 'a> {
+    reader: &'r mut Reader<'a>,
+    start: usize,
+    first: bool,
+    ended: bool,
+    key: Option<(&'a str, usize)>,
+    tag: Option<&'static str>,
+}
+
+impl<'a> ObjectReader<'_, 'a> {
+    /// Moves to the next member that is not the tag.
+    fn advance(&mut self) -> Result<(), Fault> {
+        loop {
+            match self.reader.peek() {
+                Some(b'}') => {
+                    self.reader.at += 1;
+                    self.key = None;
+                    self.ended = true;
+                    return Ok(());
+                }
+                Some(b',') if !self.first => self.reader.at += 1,
+                _ => {}
+            }
+            self.first = false;
+            let offset = self.reader.at;
+            let key = self.reader.raw_str()?;
+            self.reader.expect(b':', "a colon")?;
+            if self.tag == Some(key) {
+                self.reader.skip()?;
+                continue;
+            }
+            self.key = Some((key, offset));
+            return Ok(());
+        }
+    }
+
+    /// The member `name`, or what its absence means.
+    ///
+    /// # Errors
+    /// `schema` where it is missing and required, or another member stands in its place.
+    pub fn member<T: Wire>(&mut self, name: &str) -> Result<T, Fault> {
+        match self.key {
+            Some((key, _)) if key == name => {
+                let value = T::read(self.reader)?;
+                if value.is_absent() {
+                    return Err(self.reader.fault(format!("member `{name}` is empty: leave it out")));
+                }
+                self.advance()?;
+                Ok(value)
+            }
+            Some((key, offset)) if key < name => Err(unknown_member(key, offset)),
+            Some(_) | None => T::absent().ok_or_else(|| {
+                Fault::new(FaultCode::Schema, self.start, format!("member `{name}` is missing"))
+            }),
+        }
+    }
+
+    /// The byte range of the required member `name`, whatever its form, and what `read` makes of it.
+    pub(crate) fn raw_member<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Reader<'a>) -> T,
+    ) -> Result<(Range<usize>, T), Fault> {
+        match self.key {
+            Some((key, _)) if key == name => {
+                let start = self.reader.at;
+                let value = read(self.reader);
+                self.reader.at = start;
+                let range = self.reader.skip()?;
+                self.advance()?;
+                Ok((range, value))
+            }
+            Some((key, offset)) if key < name => Err(unknown_member(key, offset)),
+            Some(_) | None => {
+                Err(Fault::new(FaultCode::Schema, self.start, format!("member `{name}` is missing")))
+            }
+        }
+    }
+
+    /// Offset of the object.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.start
+    }
+
+    fn finish(&mut self) -> Result<(), Fault> {
+        match self.key {
+            Some((key, offset)) => Err(unknown_member(key, offset)),
+            None if self.ended => Ok(()),
+            None => Err(self.reader.fault("expected the end of the object")),
+        }
+    }
+}
+
+fn unknown_member(key: &str, offset: usize) -> Fault {
+    Fault::new(FaultCode::Schema, offset, format!("unknown member `{key}`"))
+}
+
+/// Canonical JSON under construction.
+#[derive(Debug, Default)]
+pub struct Writer(Vec<u8>);
+
+impl Writer {
+    /// What was written.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Writes a string.
+    pub fn string(&mut self, text: &str) {
+        self.0.push(b'"');
+        for c in text.chars() {
+            write_char(c, &mut self.0);
+        }
+        self.0.push(b'"');
+    }
+
+    /// Writes a whole number.
+    pub fn integer(&mut self, value: u64) {
+        self.0.extend_from_slice(value.to_string().as_bytes());
+    }
+
+    /// Writes an object through `members`, which gives its members in sorted order.
+    pub fn object(&mut self, members: impl FnOnce(&mut ObjectWriter<'_>)) {
+        self.object_tagged(None, members);
+    }
+
+    fn object_tagged(
+        &mut self,
+        tag: Option<(&'static str, &'static str)>,
+        members: impl FnOnce(&mut ObjectWriter<'_>),
+    ) {
+        self.0.push(b'{');
+        let mut object = ObjectWriter { out: self, first: true, tag };
+        members(&mut object);
+        object.write_tag();
+        self.0.push(b'}');
+    }
+
+    pub(crate) fn array<T>(&mut self, items: &[T], mut item: impl FnMut(&mut Self, &T)) {
+        self.0.push(b'[');
+        for (index, value) in items.iter().enumerate() {
+            if index > 0 {
+                self.0.push(b',');
+            }
+            item(self, value);
+        }
+        self.0.push(b']');
+    }
+}
+
+/// The members of one object under construction.
+#[derive(Debug)]
+pub struct ObjectWriter<'w> {
+    out: &'w mut Writer,
+    first: bool,
+    tag: Option<(&'static str, &'static str)>,
+}
+
+impl ObjectWriter<'_> {
+    fn key(&mut self, name: &str) {
+        if !self.first {
+            self.out.0.push(b',');
+        }
+        self.first = false;
+        self.out.0.push(b'"');
+        self.out.raw(name.as_bytes());
+        self.out.raw(b"\":");
+    }
+
+    fn write_tag(&mut self) {
+        if let Some((name, value)) = self.tag.take() {
+            self.key(name);
+            self.out.string(value);
+        }
+    }
+
+    /// Writes the member `name` unless its value is absent. Names must come in sorted order.
+    pub fn member<T: Wire>(&mut self, name: &str, value: &T) {
+        if self.tag.is_some_and(|(tag, _)| tag < name) {
+            self.write_tag();
+        }
+        if !value.is_absent() {
+            self.key(name);
+            value.write(self.out);
+        }
+    }
+
+    /// Writes canonical bytes as they are.
+    pub(crate) fn raw_member(&mut self, name: &str, bytes: &[u8]) {
+        self.raw_member_at(name, bytes);
+    }
+
+    /// As [`Self::raw_member`]; returns the offset of the bytes.
+    pub(crate) fn raw_member_at(&mut self, name: &str, bytes: &[u8]) -> usize {
+        self.key(name);
+        let start = self.out.0.len();
+        self.out.raw(bytes);
+        start
+    }
+}
+
+/// A closed object whose members are known at compile time. Made by [`record!`](crate::record).
+pub trait Record: Sized {
+    /// Reads the members in sorted order.
+    ///
+    /// # Errors
+    /// As [`Wire::read`].
+    fn read_members(object: &mut ObjectReader<'_, '_>) -> Result<Self, Fault>;
+    /// Writes the members in sorted order.
+    fn write_members(&self, object: &mut ObjectWriter<'_>);
+    /// Name, description, schema and whether required, of each member.
+    #[must_use]
+    fn members() -> Vec<MemberSchema>;
+}
+
+/// One member of a [`Record`] in its JSON Schema.
+#[derive(Debug, Clone)]
+pub struct MemberSchema {
+    /// The member's name.
+    pub name: &'static str,
+    /// Its documentation.
+    pub doc: &'static str,
+    /// Its JSON Schema.
+    pub schema: String,
+    /// Whether it may be left out.
+    pub optional: bool,
+}
+
+/// The JSON Schema of an object with these members, and with a member `type` of this value where `tag` is given.
+#[must_use]
+pub fn object_schema(members: &[MemberSchema], tag: Option<&str>) -> String {
+    let mut properties: Vec<(String, String)> = members
+        .iter()
+        .map(|member| {
+            let doc = member.doc.split_whitespace().collect::<Vec<_>>().join(" ");
+            let schema = member.schema.strip_prefix('{').unwrap_or(&member.schema);
+            let mut text = Writer::default();
+            text.string(&doc);
+            let description = String::from_utf8_lossy(&text.0).into_owned();
+            (member.name.to_owned(), format!("{{\"description\":{description},{schema}"))
+        })
+        .collect();
+    let mut required: Vec<&str> =
+        members.iter().filter(|member| !member.optional).map(|member| member.name).collect();
+    if let Some(tag) = tag {
+        properties.push(("type".into(), format!("{{\"const\":\"{tag}\"}}")));
+        required.push("type");
+    }
+    properties.sort();
+    required.sort_unstable();
+    let properties: Vec<String> =
+        properties.into_iter().map(|(name, schema)| format!("\"{name}\":{schema}")).collect();
+    let required: Vec<String> = required.into_iter().map(|name| format!("\"{name}\"")).collect();
+    format!(
+        "{{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{{{}}},\"required\":[{}]}}",
+        properties.join(","),
+        required.join(",")
+    )
+}
+
+/// Declares a struct that is a closed JSON object: its members in sorted order, each a [`Wire`] value.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! record {
+    ($(
+        $(#[doc = $doc:literal])+
+        pub struct $name:ident {
+            $($(#[doc = $member_doc:literal])+ pub $member:ident: $type:ty,)*
+        }
+    )*) => {$(
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $name {
+            $($(#[doc = $member_doc])+ pub $member: $type,)*
+        }
+
+        impl $crate::wire::Record for $name {
+            fn read_members(
+                object: &mut $crate::wire::ObjectReader<'_, '_>,
+            ) -> ::std::result::Result<Self, $crate::fault::Fault> {
+                Ok(Self { $($member: object.member(stringify!($member))?,)* })
+            }
+
+            fn write_members(&self, object: &mut $crate::wire::ObjectWriter<'_>) {
+                $(object.member(stringify!($member), &self.$member);)*
+            }
+
+            fn members() -> ::std::vec::Vec<$crate::wire::MemberSchema> {
+                ::std::vec![$($crate::wire::MemberSchema {
+                    name: stringify!($member),
+                    doc: concat!($($member_doc),+),
+                    schema: <$type as $crate::wire::Wire>::schema(),
+                    optional: <$type as $crate::wire::Wire>::absent().is_some(),
+                },)*]
+            }
+        }
+
+        impl $crate::wire::Wire for $name {
+            fn read(
+                reader: &mut $crate::wire::Reader<'_>,
+            ) -> ::std::result::Result<Self, $crate::fault::Fault> {
+                reader.object(<Self as $crate::wire::Record>::read_members)
+            }
+
+            fn write(&self, out: &mut $crate::wire::Writer) {
+                out.object(|object| $crate::wire::Record::write_members(self, object));
+            }
+
+            fn schema() -> ::std::string::String {
+                $crate::wire::object_schema(&<Self as $crate::wire::Record>::members(), None)
+            }
+        }
+    )*};
+}
+
+/// Declares an enum of records told apart by their member `type`.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! tagged {
+    (
+        $(#[doc = $doc:literal])+
+        pub enum $name:ident / $kind:ident, unknown $unknown:ident {
+            $($(#[doc = $variant_doc:literal])+ $variant:ident = $tag:literal,)*
+        }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[allow(clippy::large_enum_variant, reason = "an event lives in one statement and is not moved about")]
+        pub enum $name {
+            $($(#[doc = $variant_doc])+ $variant($variant),)*
+        }
+
+        #[doc = concat!("The kinds of [`", stringify!($name), "`], in the order of docs/format.md.")]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $kind {
+            $($(#[doc = $variant_doc])+ $variant,)*
+        }
+
+        impl $kind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The value of the member `type`.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $tag,)* }
+            }
+
+            /// The JSON Schema of this kind.
+            #[must_use]
+            pub fn schema(self) -> String {
+                match self {
+                    $(Self::$variant => $crate::wire::object_schema(
+                        &<$variant as $crate::wire::Record>::members(), Some($tag)),)*
+                }
+            }
+        }
+
+        impl ::std::fmt::Display for $kind {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl $name {
+            /// Which kind it is.
+            #[must_use]
+            pub const fn kind(&self) -> $kind {
+                match self { $(Self::$variant(_) => $kind::$variant,)* }
+            }
+        }
+
+        $(impl From<$variant> for $name {
+            fn from(event: $variant) -> Self {
+                Self::$variant(event)
+            }
+        })*
+
+        impl $crate::wire::Wire for $name {
+            fn read(reader: &mut $crate::wire::Reader<'_>) -> Result<Self, $crate::fault::Fault> {
+                let (tag, offset) = reader.peek_type()?;
+                match tag {
+                    $($tag => reader.tagged_record::<$variant>().map(Self::$variant),)*
+                    _ => Err($crate::fault::Fault::new(
+                        $crate::fault::FaultCode::$unknown, offset, "an unknown type")),
+                }
+            }
+
+            fn write(&self, out: &mut $crate::wire::Writer) {
+                match self {
+                    $(Self::$variant(record) => out.tagged_record($tag, record),)*
+                }
+            }
+
+            fn schema() -> String {
+                let kinds: Vec<String> = $kind::ALL.iter().map(|kind| kind.schema()).collect();
+                format!("{{\"oneOf\":[{}]}}", kinds.join(","))
+            }
+        }
+    };
+}
+
+impl<'a> Reader<'a> {
+    #[doc(hidden)]
+    pub fn peek_type(&self) -> Result<(&'a str, usize), Fault> {
+        self.peek_tag("type")
+    }
+
+    #[doc(hidden)]
+    pub fn tagged_record<T: Record>(&mut self) -> Result<T, Fault> {
+        self.object_tagged(Some("type"), T::read_members)
+    }
+}
+
+impl Writer {
+    #[doc(hidden)]
+    pub fn tagged_record<T: Record>(&mut self, tag: &'static str, record: &T) {
+        self.object_tagged(Some(("type", tag)), |object| record.write_members(object));
+    }
+}
+
+/// Declares an enum whose JSON form is one of a closed list of words.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! words {
+    ($(
+        $(#[doc = $doc:literal])+
+        pub enum $name:ident { $($(#[doc = $variant_doc:literal])+ $variant:ident = $word:literal,)* }
+    )*) => {$(
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[doc = $variant_doc])+ $variant,)* }
+
+        impl $name {
+            /// Every value, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The word that stands for it in JSON.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+
+            /// The value that a word stands for.
+            #[must_use]
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)* _ => None }
+            }
+        }
+
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl $crate::wire::Wire for $name {
+            fn read(reader: &mut $crate::wire::Reader<'_>) -> Result<Self, $crate::fault::Fault> {
+                reader.parsed(concat!("a word of ", stringify!($name)), |word| Self::from_word(word))
+            }
+
+            fn write(&self, out: &mut $crate::wire::Writer) {
+                out.string(self.as_str());
+            }
+
+            fn schema() -> String {
+                let words: Vec<String> = Self::ALL.iter().map(|word| format!("\"{word}\"")).collect();
+                format!("{{\"enum\":[{}]}}", words.join(","))
+            }
+        }
+    )*};
+}
+
+impl Reader<'_> {
+    /// A string that `parse` turns into a value.
+    #[doc(hidden)]
+    pub fn parsed<T>(&mut self, what: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, Fault> {
+        let (text, start) = self.plain_str()?;
+        parse(text).ok_or_else(|| Fault::new(FaultCode::Schema, start, format!("expected {what}")))
+    }
+}
+
+impl<T: Wire> Wire for Option<T> {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        T::read(reader).map(Some)
+    }
+
+    fn write(&self, out: &mut Writer) {
+        if let Some(value) = self {
+            value.write(out);
+        }
+    }
+
+    fn absent() -> Option<Self> {
+        Some(None)
+    }
+
+    fn is_absent(&self) -> bool {
+        self.is_none()
+    }
+
+    fn schema() -> String {
+        T::schema()
+    }
+}
+
+impl<T: Wire> Wire for Box<T> {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        T::read(reader).map(Self::new)
+    }
+
+    fn write(&self, out: &mut Writer) {
+        (**self).write(out);
+    }
+
+    fn schema() -> String {
+        T::schema()
+    }
+}
+
+/// An ordered list. An empty one is left out.
+impl<T: Wire> Wire for Vec<T> {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        let mut items = Self::new();
+        reader.array(|reader| {
+            items.push(T::read(reader)?);
+            Ok(())
+        })?;
+        Ok(items)
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.array(self, |out, item| item.write(out));
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Self::new())
+    }
+
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn schema() -> String {
+        format!("{{\"type\":\"array\",\"minItems\":1,\"items\":{}}}", T::schema())
+    }
+}
+
+/// A set: in JSON an array sorted by the canonical bytes of its items, without repeats. An empty one is left out.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Set<T>(Vec<T>);
+
+impl<T> Set<T> {
+    /// The items in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, T> {
+        self.0.iter()
+    }
+
+    /// The items in order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[T] {
+        &self.0
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl<T: PartialEq> Set<T> {
+    /// Whether `item` is among them.
+    pub fn contains(&self, item: &T) -> bool {
+        self.0.contains(item)
+    }
+}
+
+impl<T> Default for Set<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Set<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(&self.0).finish()
+    }
+}
+
+impl<T: Wire> FromIterator<T> for Set<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        let mut keyed: Vec<(Vec<u8>, T)> = items.into_iter().map(|item| (encode(&item), item)).collect();
+        keyed.sort_by(|a, b| a.0.cmp(&b.0));
+        keyed.dedup_by(|a, b| a.0 == b.0);
+        Self(keyed.into_iter().map(|(_, item)| item).collect())
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Set<T> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl<T: Wire> Wire for Set<T> {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        let mut items = Vec::new();
+        let mut before: Option<Range<usize>> = None;
+        reader.array(|reader| {
+            let start = reader.at;
+            items.push(T::read(reader)?);
+            let range = start..reader.at;
+            if before.clone().is_some_and(|before| reader.bytes[before] >= reader.bytes[range.clone()]) {
+                return Err(Fault::new(FaultCode::Schema, start, "a set is not sorted or has a repeat"));
+            }
+            before = Some(range);
+            Ok(())
+        })?;
+        Ok(Self(items))
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.array(&self.0, |out, item| item.write(out));
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Self::default())
+    }
+
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn schema() -> String {
+        format!("{{\"type\":\"array\",\"minItems\":1,\"uniqueItems\":true,\"items\":{}}}", T::schema())
+    }
+}
+
+impl Wire for bool {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        for (word, value) in [(&b"true"[..], true), (&b"false"[..], false)] {
+            if reader.bytes[reader.at..].starts_with(word) {
+                reader.at += word.len();
+                return Ok(value);
+            }
+        }
+        Err(reader.fault("expected true or false"))
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.raw(if *self { b"true" } else { b"false" });
+    }
+
+    fn schema() -> String {
+        "{\"type\":\"boolean\"}".into()
+    }
+}
+
+impl Wire for u64 {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        reader.integer()
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.integer(*self);
+    }
+
+    fn schema() -> String {
+        format!("{{\"type\":\"integer\",\"minimum\":0,\"maximum\":{MAX_INTEGER}}}")
+    }
+}
+
+macro_rules! wire_digests {
+    ($($name:ident)*) => {$(
+        impl Wire for $name {
+            fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+                let (text, start) = reader.plain_str()?;
+                let bytes: [u8; HASH_LEN] = read_hex(text.as_bytes())
+                    .map_err(|error| Fault::new(FaultCode::Schema, start, error.to_string()))?;
+                Ok(Self::new(bytes))
+            }
+
+            fn write(&self, out: &mut Writer) {
+                out.raw(b"\"");
+                out.raw(&write_hex(self.as_bytes()));
+                out.raw(b"\"");
+            }
+
+            fn schema() -> String {
+                "{\"type\":\"string\",\"pattern\":\"^[0-9a-f]{64}$\"}".into()
+            }
+        }
+    )*};
+}
+
+wire_digests! { StatementDigest LeafHash KeyId ClauseDigest Digest }
+
+/// The raw bytes of a public key as they stand in a statement. Whether they are an acceptable key is judged at enrolment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyBytes(pub [u8; PUBLIC_KEY_LEN]);
+
+impl KeyBytes {
+    /// SHA-256 of the bytes.
+    #[must_use]
+    pub fn key_id(&self) -> KeyId {
+        KeyId::new(crate::digest::sha256(&[&self.0]))
+    }
+}
+
+impl Wire for KeyBytes {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        let (text, start) = reader.plain_str()?;
+        crate::b64::decode_array(text.as_bytes())
+            .map(Self)
+            .map_err(|error| Fault::new(FaultCode::Base64, start, error.to_string()))
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.string(&crate::b64::encode(&self.0));
+    }
+
+    fn schema() -> String {
+        "{\"type\":\"string\",\"contentEncoding\":\"base64\",\"minLength\":44,\"maxLength\":44}".into()
+    }
+}
+
+impl Wire for Signature {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        let (text, start) = reader.plain_str()?;
+        crate::b64::decode_array(text.as_bytes())
+            .map(Self::new)
+            .map_err(|error| Fault::new(FaultCode::Base64, start, error.to_string()))
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.string(&crate::b64::encode(self.as_bytes()));
+    }
+
+    fn schema() -> String {
+        "{\"type\":\"string\",\"contentEncoding\":\"base64\",\"minLength\":88,\"maxLength\":88}".into()
+    }
+}
+
+/// Any profile JSON object, kept as its canonical bytes: the `data` of a custom event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawObject(Box<str>);
+
+impl RawObject {
+    /// Takes canonical JSON of an object.
+    ///
+    /// # Errors
+    /// The faults of [`scan`], and `schema` where it is no object.
+    pub fn new(json: &str) -> Result<Self, Fault> {
+        scan(json.as_bytes(), crate::scan::MAX_STATEMENT_DEPTH - 2)?;
+        Self::read(&mut Reader::new(json.as_bytes()))
+    }
+
+    /// The canonical bytes.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Wire for RawObject {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        if reader.peek() != Some(b'{') {
+            return Err(reader.fault("expected an object"));
+        }
+        let range = reader.skip()?;
+        let text = std::str::from_utf8(&reader.bytes[range.clone()])
+            .map_err(|_| Fault::new(FaultCode::Utf8, range.start, "not UTF-8"))?;
+        Ok(Self(text.into()))
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.raw(self.0.as_bytes());
+    }
+
+    fn schema() -> String {
+        "{\"type\":\"object\"}".into()
+    }
+}
+
+/// Free text: in the clear, or a commitment to a text that is kept, and may be deleted, elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Text {
+    /// `{"text":s}`: not empty, without U+0000 and bidirectional controls.
+    Plain(Box<str>),
+    /// `{"commitment":hex,"length":n}`: SHA-256 over salt and text, and the text's length in bytes. A verifier reports it withheld.
+    Committed {
+        /// The salted digest.
+        commitment: Digest,
+        /// Length of the text in bytes.
+        length: u64,
+    },
+}
+
+impl Text {
+    /// Text in the clear.
+    ///
+    /// # Errors
+    /// `text` where it is empty, or has U+0000 or a bidirectional control.
+    pub fn new(text: impl Into<Box<str>>) -> Result<Self, Fault> {
+        let text = text.into();
+        if text.is_empty() {
+            return Err(Fault::new(FaultCode::Text, 0, "a free text is empty"));
+        }
+        match text.char_indices().find(|(_, c)| is_refused_char(*c)) {
+            Some((at, _)) => {
+                Err(Fault::new(FaultCode::Text, at, "U+0000 or a bidirectional control in a text"))
+            }
+            None => Ok(Self::Plain(text)),
+        }
+    }
+
+    /// The text, unless it is withheld.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Plain(text) => Some(text),
+            Self::Committed { .. } => None,
+        }
+    }
+
+    /// Whether it says nothing: blanks only, or a commitment to an empty text (R016).
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        match self {
+            Self::Plain(text) => text.trim().is_empty(),
+            Self::Committed { length, .. } => *length == 0,
+        }
+    }
+}
+
+impl Wire for Text {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        let first = reader.peek_first_key()?;
+        reader.object(|object| match first {
+            "text" => {
+                let offset = object.reader.at;
+                let PlainText(text) = object.member("text")?;
+                Self::new(text).map_err(|fault| Fault { offset, ..fault })
+            }
+            _ => Ok(Self::Committed {
+                commitment: object.member("commitment")?,
+                length: object.member("length")?,
+            }),
+        })
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.object(|object| match self {
+            Self::Plain(text) => object.member("text", &PlainText(text.clone())),
+            Self::Committed { commitment, length } => {
+                object.member("commitment", commitment);
+                object.member("length", length);
+            }
+        });
+    }
+
+    fn schema() -> String {
+        let hex = Digest::schema();
+        let length = u64::schema();
+        format!(
+            "{{\"oneOf\":[{{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{{\"text\":{{\"type\":\"string\",\
+             \"minLength\":1}}}},\"required\":[\"text\"]}},{{\"type\":\"object\",\"additionalProperties\":false,\"properties\":\
+             {{\"commitment\":{hex},\"length\":{length}}},\"required\":[\"commitment\",\"length\"]}}]}}"
+        )
+    }
+}
+
+struct PlainText(Box<str>);
+
+impl Wire for PlainText {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        reader.string().map(|text| Self(text.into()))
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.string(&self.0);
+    }
+
+    fn schema() -> String {
+        "{\"type\":\"string\"}".into()
+    }
+}
+
+/// A value that has its place in a [`Sorted`] list by one of its members.
+pub trait Ranked {
+    /// The member that the list is sorted by; no two items share it.
+    fn rank(&self) -> &str;
+}
+
+/// A list sorted bytewise by one member of its items, which no two share. An empty one is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sorted<T>(Vec<T>);
+
+impl<T> Sorted<T> {
+    /// The items in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, T> {
+        self.0.iter()
+    }
+
+    /// The items in order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[T] {
+        &self.0
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl<T> Default for Sorted<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Ranked> Sorted<T> {
+    /// The item with this rank.
+    #[must_use]
+    pub fn find(&self, rank: &str) -> Option<&T> {
+        self.0.binary_search_by(|item| item.rank().cmp(rank)).ok().and_then(|index| self.0.get(index))
+    }
+}
+
+impl<T: Ranked> FromIterator<T> for Sorted<T> {
+    /// Sorts; of items that share a rank the first one stays.
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        let mut items: Vec<T> = items.into_iter().collect();
+        items.sort_by(|a, b| a.rank().cmp(b.rank()));
+        items.dedup_by(|a, b| a.rank() == b.rank());
+        Self(items)
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Sorted<T> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl<T: Wire + Ranked> Wire for Sorted<T> {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        let mut items: Vec<T> = Vec::new();
+        reader.array(|reader| {
+            let start = reader.at;
+            let item = T::read(reader)?;
+            if items.last().is_some_and(|before| before.rank() >= item.rank()) {
+                return Err(Fault::new(FaultCode::Schema, start, "a list is not sorted or has a repeat"));
+            }
+            items.push(item);
+            Ok(())
+        })?;
+        Ok(Self(items))
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.array(&self.0, |out, item| item.write(out));
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Self::default())
+    }
+
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn schema() -> String {
+        format!("{{\"type\":\"array\",\"minItems\":1,\"items\":{}}}", T::schema())
+    }
+}
