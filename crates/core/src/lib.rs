@@ -2,6 +2,7 @@
 //!
 //! Everything here is pure: no I/O, clock, randomness, async or state.
 
+pub mod checkpoint;
 pub mod digest;
 pub mod dsse;
 pub mod entry;
