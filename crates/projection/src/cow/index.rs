@@ -39,7 +39,7 @@ impl HashKey {
 #[derive(Clone, Default)]
 pub struct SlotIndex {
     // INVARIANT: page p holds exactly the entries whose hash `page_of` maps to p, by ascending tag.
-    pages: CowVec<Page, 256>,
+    pages: CowVec<Page, 32>,
     len: usize,
 }
 

@@ -9,45 +9,37 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::ser::SerializeSeq as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A sorted map that clones in constant time; afterwards a change copies one leaf and the two lists above it.
+/// A sorted map that clones in constant time; afterwards a change copies one leaf and the short lists above it.
 ///
-/// A B+ tree of fixed height 3: leaves of about 2 KiB, branches of up to 256 leaves, and the list of branches, which at
-/// 10 million entries of 16 bytes has some 300 to 700. Keys and values stand in the leaves themselves, so entries should
-/// be small; an entry then costs its size and about a tenth (16 to 18 bytes for 16). Keys inserted in ascending order
-/// fill the leaves.
+/// A B+ tree: leaves of up to 1 KiB, and above them nodes of up to 64 children, so that the first change after a
+/// clone copies one leaf and some 40 pointers a level: 3 levels at a million entries of 16 bytes, 4 at ten million. Keys and
+/// values stand in the leaves themselves, which have no spare room, so an entry costs its size and about 2 bytes. A leaf is
+/// written anew for each insertion or removal; keys inserted in ascending order fill the leaves.
 pub struct OrdMap<K, V> {
-    // INVARIANT: no leaf or branch is empty. A separator is not above any key of its child, and above every key of the
-    // child before. (It need not be a key: removals leave it as it is.)
-    branches: Arc<Vec<(K, Branch<K, V>)>>,
+    root: Node<K, V>,
     len: usize,
 }
 
 /// A sorted set; see [`OrdMap`]. Its methods take `()` where the map takes a value.
 pub type OrdSet<K> = OrdMap<K, ()>;
 
-type Branch<K, V> = Arc<Vec<(K, Leaf<K, V>)>>;
-type Leaf<K, V> = Arc<Vec<(K, V)>>;
+// INVARIANT: all leaves are at the same depth, and only the root may be empty.
+enum Node<K, V> {
+    Leaf(Arc<[(K, V)]>),
+    // INVARIANT: a separator is not above any key of its child, and above every key of the child before. (It need not be a
+    // key: removals leave it as it is.)
+    Inner(Arc<Children<K, V>>),
+}
+
+type Children<K, V> = Vec<(K, Node<K, V>)>;
+
+/// What became too much for a node: its right half, and the separator of that.
+type Split<K, V> = Option<(K, Node<K, V>)>;
 
 impl<K, V> OrdMap<K, V> {
-    /// Entries a leaf holds at most.
-    const LEAF: usize = {
-        let size = if size_of::<(K, V)>() == 0 { 1 } else { size_of::<(K, V)>() };
-        let entries = LEAF_BYTES / size;
-        if entries < 16 {
-            16
-        } else if entries > 256 {
-            256
-        } else {
-            entries
-        }
-    };
-
-    /// Room added to a full leaf: a leaf's spare room is less than this.
-    const STEP: usize = Self::LEAF / 8;
-
     /// Returns an empty map.
     pub fn new() -> Self {
-        Self { branches: Arc::default(), len: 0 }
+        Self { root: Node::empty(), len: 0 }
     }
 
     /// Returns the number of entries.
@@ -62,19 +54,27 @@ impl<K, V> OrdMap<K, V> {
 
     /// Returns the entry with the lowest key.
     pub fn first(&self) -> Option<(&K, &V)> {
-        let (key, value) = self.branches.first()?.1.first()?.1.first()?;
-        Some((key, value))
+        let mut node = &self.root;
+        while let Node::Inner(children) = node {
+            node = &children.first()?.1;
+        }
+        node.entries().first().map(|(key, value)| (key, value))
     }
 
     /// Returns the entry with the highest key.
     pub fn last(&self) -> Option<(&K, &V)> {
-        let (key, value) = self.branches.last()?.1.last()?.1.last()?;
-        Some((key, value))
+        let mut node = &self.root;
+        while let Node::Inner(children) = node {
+            node = &children.last()?.1;
+        }
+        node.entries().last().map(|(key, value)| (key, value))
     }
 
     /// Returns the entries by ascending key.
     pub fn iter(&self) -> Iter<'_, K, V> {
-        Iter { branches: &self.branches, front: Position::default(), back: self.end() }
+        let (first, first_leaf) = self.root.descend(Path::default(), 0, |_| 0);
+        let (last, last_leaf) = self.root.descend(Path::default(), 0, |children| children.len() - 1);
+        Iter::new(&self.root, (first, first_leaf), (last, last_leaf))
     }
 
     /// Returns the keys, ascending.
@@ -86,19 +86,18 @@ impl<K, V> OrdMap<K, V> {
     pub fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
         self.iter().map(|(_, value)| value)
     }
-
-    fn end(&self) -> Position {
-        Position { branch: self.branches.len(), leaf: 0, entry: 0 }
-    }
 }
 
 impl<K: Ord, V> OrdMap<K, V> {
     /// Returns the value of `key`.
     pub fn get(&self, key: &K) -> Option<&V> {
-        let (_, branch) = self.branches.get(child_of(&self.branches, key))?;
-        let (_, leaf) = branch.get(child_of(branch, key))?;
-        let entry = leaf.binary_search_by(|(other, _)| other.cmp(key)).ok()?;
-        Some(&leaf[entry].1)
+        let mut node = &self.root;
+        while let Node::Inner(children) = node {
+            node = &children[child_of(children, key)].1;
+        }
+        let entries = node.entries();
+        let (other, value) = entries.get(lower_bound(entries, |other| other < key))?;
+        (other == key).then_some(value)
     }
 
     /// Returns whether `key` has a value.
@@ -111,38 +110,52 @@ impl<K: Ord, V> OrdMap<K, V> {
     /// With keys that are tuples, all that share their first parts are a range:
     /// `map.range((subject, 0, 0)..=(subject, u32::MAX, u32::MAX))`.
     pub fn range(&self, range: impl RangeBounds<K>) -> Iter<'_, K, V> {
-        let front = match range.start_bound() {
-            Bound::Unbounded => Position::default(),
-            Bound::Included(key) => self.position(key, |other| other < key),
-            Bound::Excluded(key) => self.position(key, |other| other <= key),
+        let (first, from_first) = match range.start_bound() {
+            Bound::Unbounded => self.root.descend(Path::default(), 0, |_| 0),
+            Bound::Included(key) => self.root.split_at(key, |other| other < key).1,
+            Bound::Excluded(key) => self.root.split_at(key, |other| other <= key).1,
         };
-        let back = match range.end_bound() {
-            Bound::Unbounded => self.end(),
-            Bound::Included(key) => self.position(key, |other| other <= key),
-            Bound::Excluded(key) => self.position(key, |other| other < key),
+        let inside = |key: &K| match range.end_bound() {
+            Bound::Unbounded => true,
+            Bound::Included(end) => key <= end,
+            Bound::Excluded(end) => key < end,
         };
-        Iter { branches: &self.branches, front, back }
-    }
-
-    /// Returns the first position, in the leaf where `key` belongs or after it, whose key is not `below`.
-    fn position(&self, key: &K, below: impl Fn(&K) -> bool) -> Position {
-        if self.is_empty() {
-            return Position::default();
+        // Most ranges are short and end in the leaf they start in, which then is the only one looked at.
+        if from_first.last().is_some_and(|(last, _)| !inside(last)) {
+            let until_end = &from_first[..lower_bound(from_first, inside)];
+            return Iter::new(&self.root, (first, until_end), (first, until_end));
         }
-        let branch = child_of(&self.branches, key);
-        let leaves = &self.branches[branch].1;
-        let leaf = child_of(leaves, key);
-        let entry = leaves[leaf].1.partition_point(|(other, _)| below(other));
-        Position { branch, leaf, entry }.normalized(&self.branches)
+        let (last, to_last) = match range.end_bound() {
+            Bound::Unbounded => self.root.descend(Path::default(), 0, |children| children.len() - 1),
+            Bound::Included(key) | Bound::Excluded(key) => self.root.split_at(key, inside).0,
+        };
+        if last < first {
+            return Iter::new(&self.root, (first, &[]), (first, &[]));
+        }
+        if last == first {
+            return Iter::new(&self.root, (first, from_first), (first, from_first));
+        }
+        Iter::new(&self.root, (first, from_first), (last, to_last))
     }
 }
 
 impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
     /// Returns the value of `key` for changing. Copies what a clone still shares, if the key is there.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let (branch, leaf, entry) = self.find(key)?;
-        let leaves = Arc::make_mut(&mut Arc::make_mut(&mut self.branches)[branch].1);
-        Some(&mut Arc::make_mut(&mut leaves[leaf].1)[entry].1)
+        self.get(key)?;
+        let mut node = &mut self.root;
+        loop {
+            match node {
+                Node::Leaf(entries) => {
+                    let entry = lower_bound(entries, |other| other < key);
+                    return Some(&mut Arc::make_mut(entries)[entry].1);
+                }
+                Node::Inner(children) => {
+                    let child = child_of(children, key);
+                    node = &mut Arc::make_mut(children)[child].1;
+                }
+            }
+        }
     }
 
     /// Returns the value of `key` for changing, after giving it the value of `default` if it had none.
@@ -155,170 +168,220 @@ impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
 
     /// Sets the value of `key` and returns the one it had.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
-        let branches = Arc::make_mut(&mut self.branches);
-        if branches.is_empty() {
-            let leaf = Arc::new(vec![(key.clone(), value)]);
-            branches.push((key.clone(), Arc::new(vec![(key, leaf)])));
-            self.len = 1;
-            return None;
+        if let Some(old) = self.get_mut(&key) {
+            return Some(std::mem::replace(old, value));
         }
-        let at_branch = child_of(branches, &key);
-        let last_branch = at_branch + 1 == branches.len();
-        let (separator, branch) = &mut branches[at_branch];
-        lower(separator, &key);
-        let leaves = Arc::make_mut(branch);
-        let at_leaf = child_of(leaves, &key);
-        let last_leaf = last_branch && at_leaf + 1 == leaves.len();
-        let (separator, leaf) = &mut leaves[at_leaf];
-        lower(separator, &key);
-        let entry = match leaf.binary_search_by(|(other, _)| other.cmp(&key)) {
-            Ok(entry) => return Some(std::mem::replace(&mut Arc::make_mut(leaf)[entry].1, value)),
-            Err(entry) => entry,
-        };
         self.len += 1;
-        if leaf.len() < Self::LEAF {
-            insert_at(leaf, entry, (key, value), Self::STEP);
-            return None;
-        }
-        // A full leaf. After the highest key of all a new leaf begins and this one stays full; anywhere else it is
-        // halved, which guarantees that no other leaf is small unless removals made it so.
-        if last_leaf && entry == leaf.len() {
-            leaves.push((key.clone(), Arc::new(vec![(key, value)])));
-        } else {
-            let half = leaf.len() / 2;
-            let mut right = Arc::new(leaf[half..].to_vec());
-            match Arc::get_mut(leaf) {
-                Some(left) => {
-                    left.truncate(half);
-                    left.shrink_to(half + Self::STEP);
-                }
-                None => *leaf = Arc::new(leaf[..half].to_vec()),
-            }
-            if entry <= half {
-                insert_at(leaf, entry, (key, value), Self::STEP);
-            } else {
-                insert_at(&mut right, entry - half, (key, value), Self::STEP);
-            }
-            leaves.insert(at_leaf + 1, (right[0].0.clone(), right));
-        }
-        if leaves.len() > BRANCH {
-            let half = if last_leaf { BRANCH } else { BRANCH / 2 };
-            let right = leaves.split_off(half);
-            leaves.shrink_to_fit();
-            branches.insert(at_branch + 1, (right[0].0.clone(), Arc::new(right)));
+        if let Some(right) = self.root.insert(key, value, true) {
+            let lowest = self.first().map_or_else(|| right.0.clone(), |(key, _)| key.clone());
+            let left = std::mem::replace(&mut self.root, Node::empty());
+            self.root = Node::Inner(Arc::new(vec![(lowest, left), right]));
         }
         None
     }
 
     /// Removes `key` and returns its value. Copies nothing if the key is not there.
     pub fn remove(&mut self, key: &K) -> Option<V> {
-        let (branch, leaf, entry) = self.find(key)?;
-        Some(self.remove_at(branch, leaf, entry).1)
+        let value = self.get(key)?.clone();
+        self.root.remove(key);
+        self.len -= 1;
+        while let Node::Inner(children) = &mut self.root
+            && children.len() < 2
+        {
+            self.root = Arc::make_mut(children).pop().map_or_else(Node::empty, |(_, child)| child);
+        }
+        Some(value)
     }
 
     /// Removes the entry with the lowest key.
     pub fn pop_first(&mut self) -> Option<(K, V)> {
-        if self.is_empty() { None } else { Some(self.remove_at(0, 0, 0)) }
+        let key = self.first()?.0.clone();
+        let value = self.remove(&key)?;
+        Some((key, value))
     }
 
     /// Removes the entry with the highest key.
     pub fn pop_last(&mut self) -> Option<(K, V)> {
-        let branch = self.branches.len().checked_sub(1)?;
-        let leaves = &self.branches[branch].1;
-        let leaf = leaves.len() - 1;
-        let entry = leaves[leaf].1.len() - 1;
-        Some(self.remove_at(branch, leaf, entry))
+        let key = self.last()?.0.clone();
+        let value = self.remove(&key)?;
+        Some((key, value))
     }
 
-    fn find(&self, key: &K) -> Option<(usize, usize, usize)> {
-        let branch = child_of(&self.branches, key);
-        let leaves = &self.branches.get(branch)?.1;
-        let leaf = child_of(leaves, key);
-        let entry = leaves.get(leaf)?.1.binary_search_by(|(other, _)| other.cmp(key)).ok()?;
-        Some((branch, leaf, entry))
-    }
-
-    fn remove_at(&mut self, at_branch: usize, at_leaf: usize, entry: usize) -> (K, V) {
-        self.len -= 1;
-        let branches = Arc::make_mut(&mut self.branches);
-        let leaves = Arc::make_mut(&mut branches[at_branch].1);
-        let leaf = Arc::make_mut(&mut leaves[at_leaf].1);
-        let removed = leaf.remove(entry);
-        if leaf.capacity() - leaf.len() > 2 * Self::STEP {
-            leaf.shrink_to(leaf.len() + Self::STEP);
+    /// Returns a map of entries already sorted by key, without equal keys.
+    fn from_sorted(leaves: Vec<Arc<[(K, V)]>>, len: usize) -> Self {
+        let mut level: Children<K, V> =
+            leaves.into_iter().map(|leaf| (leaf[0].0.clone(), Node::Leaf(leaf))).collect();
+        while level.len() > 1 {
+            let mut above = Vec::with_capacity(level.len().div_ceil(CHILDREN));
+            let mut below = level.into_iter().peekable();
+            while let Some((separator, _)) = below.peek() {
+                let separator = separator.clone();
+                let children: Children<K, V> = below.by_ref().take(CHILDREN).collect();
+                above.push((separator, Node::Inner(Arc::new(children))));
+            }
+            level = above;
         }
-        if leaf.len() < Self::LEAF / 4 {
-            merge_small(leaves, at_leaf, Self::LEAF);
-            if leaves.len() < BRANCH / 4 {
-                merge_small(branches, at_branch, BRANCH);
+        Self { root: level.pop().map_or_else(Node::empty, |(_, root)| root), len }
+    }
+}
+
+impl<K, V> Node<K, V> {
+    /// Entries a leaf holds at most.
+    const LEAF: usize = {
+        let size = if size_of::<(K, V)>() == 0 { 1 } else { size_of::<(K, V)>() };
+        let entries = LEAF_BYTES / size;
+        if entries < 16 {
+            16
+        } else if entries > 128 {
+            128
+        } else {
+            entries
+        }
+    };
+
+    fn empty() -> Self {
+        Self::Leaf(Arc::new([]))
+    }
+
+    /// Returns the entries of a leaf.
+    fn entries(&self) -> &[(K, V)] {
+        match self {
+            Self::Leaf(entries) => entries,
+            Self::Inner(_) => &[],
+        }
+    }
+
+    /// Returns the number of entries or children, and the most there may be.
+    fn fill(&self) -> (usize, usize) {
+        match self {
+            Self::Leaf(entries) => (entries.len(), Self::LEAF),
+            Self::Inner(children) => (children.len(), CHILDREN),
+        }
+    }
+
+    /// Follows `path` for its first `levels` levels, and what `choose` says below; returns the path of the leaf and the leaf.
+    fn descend(
+        &self,
+        mut path: Path,
+        levels: usize,
+        choose: impl Fn(&Children<K, V>) -> usize,
+    ) -> (Path, &[(K, V)]) {
+        let (mut node, mut level) = (self, 0);
+        while let Self::Inner(children) = node {
+            if level >= levels {
+                path[level] = u8::try_from(choose(children)).expect("a node has at most 64 children");
+            }
+            node = &children[usize::from(path[level])].1;
+            level += 1;
+        }
+        (path, node.entries())
+    }
+
+    /// Returns the path of the leaf after the one at `path`, and that leaf.
+    fn after(&self, mut path: Path) -> Option<(Path, &[(K, V)])> {
+        let (mut node, mut level, mut turn) = (self, 0, None);
+        while let Self::Inner(children) = node {
+            if usize::from(path[level]) + 1 < children.len() {
+                turn = Some(level);
+            }
+            node = &children[usize::from(path[level])].1;
+            level += 1;
+        }
+        let turn = turn?;
+        path[turn] += 1;
+        Some(self.descend(path, turn + 1, |_| 0))
+    }
+
+    /// Returns the path of the leaf before the one at `path`, and that leaf.
+    fn before(&self, mut path: Path) -> Option<(Path, &[(K, V)])> {
+        let turn = path.iter().rposition(|child| *child > 0)?;
+        path[turn] -= 1;
+        Some(self.descend(path, turn + 1, |children| children.len() - 1))
+    }
+}
+
+/// The path of a leaf and some of its entries.
+type Part<'a, K, V> = (Path, &'a [(K, V)]);
+
+impl<K: Ord, V> Node<K, V> {
+    /// Returns the leaf where `key` belongs, in two parts: the entries whose keys are `below`, and the others.
+    fn split_at(&self, key: &K, below: impl Fn(&K) -> bool) -> (Part<'_, K, V>, Part<'_, K, V>) {
+        let (path, leaf) = self.descend(Path::default(), 0, |children| child_of(children, key));
+        let (left, right) = leaf.split_at(lower_bound(leaf, below));
+        ((path, left), (path, right))
+    }
+}
+
+impl<K: Ord + Clone, V: Clone> Node<K, V> {
+    /// Adds an entry whose key is not there. `last` tells that this node is the last of its level.
+    fn insert(&mut self, key: K, value: V, last: bool) -> Split<K, V> {
+        match self {
+            Self::Leaf(entries) => {
+                let at = lower_bound(entries, |other| *other < key);
+                let entry = (key, value);
+                if entries.len() < Self::LEAF {
+                    *entries = with(entries, at, entry);
+                    return None;
+                }
+                // After the highest key of all a new leaf begins and this one stays full. Anywhere else it is halved,
+                // which guarantees that no other leaf is small unless removals made it so.
+                if last && at == entries.len() {
+                    return Some((entry.0.clone(), Self::Leaf(Arc::new([entry]))));
+                }
+                let (left, right) = entries.split_at(entries.len() / 2);
+                let (left, right) = match at.checked_sub(left.len()) {
+                    None | Some(0) => (with(left, at, entry), Arc::from(right)),
+                    Some(at) => (Arc::from(left), with(right, at, entry)),
+                };
+                *entries = left;
+                Some((right[0].0.clone(), Self::Leaf(right)))
+            }
+            Self::Inner(children) => {
+                let children = Arc::make_mut(children);
+                let at = child_of(children, &key);
+                let last_child = last && at + 1 == children.len();
+                let (separator, child) = &mut children[at];
+                if key < *separator {
+                    separator.clone_from(&key);
+                }
+                let right = child.insert(key, value, last_child)?;
+                children.insert(at + 1, right);
+                if children.len() <= CHILDREN {
+                    return None;
+                }
+                let right = children.split_off(if last_child { CHILDREN } else { CHILDREN / 2 });
+                Some((right[0].0.clone(), Self::Inner(Arc::new(right))))
             }
         }
-        removed
-    }
-}
-
-#[cfg(test)]
-impl<K: Ord, V> OrdMap<K, V> {
-    pub(super) fn leaf_count(&self) -> usize {
-        self.branches.iter().map(|(_, leaves)| leaves.len()).sum()
     }
 
-    pub(super) fn assert_invariants(&self) {
-        assert!(self.branches.iter().is_sorted_by(|(a, _), (b, _)| a < b));
-        let mut last: Option<&K> = None;
-        for (branch_separator, leaves) in self.branches.iter() {
-            assert!(!leaves.is_empty() && leaves.len() <= BRANCH);
-            assert!(last.is_none_or(|last| last < branch_separator));
-            assert!(*branch_separator <= leaves[0].1[0].0);
-            for (separator, leaf) in leaves.iter() {
-                assert!(!leaf.is_empty() && leaf.len() <= Self::LEAF);
-                assert!(leaf.capacity() - leaf.len() <= 2 * Self::STEP);
-                assert!(last.is_none_or(|last| last < separator));
-                assert!(*separator <= leaf[0].0);
-                assert!(leaf.is_sorted_by(|(a, _), (b, _)| a < b));
-                last = leaf.last().map(|(key, _)| key);
+    /// Removes `key`, which is there.
+    fn remove(&mut self, key: &K) {
+        match self {
+            Self::Leaf(entries) => {
+                let at = lower_bound(entries, |other| other < key);
+                *entries = entries[..at].iter().chain(&entries[at + 1..]).cloned().collect();
+            }
+            Self::Inner(children) => {
+                let at = child_of(children, key);
+                let children = Arc::make_mut(children);
+                children[at].1.remove(key);
+                let (fill, full) = children[at].1.fill();
+                if fill == 0 {
+                    children.remove(at);
+                } else if fill < full / 2 {
+                    join_small(children, at);
+                }
             }
         }
-        assert_eq!(self.iter().count(), self.len);
     }
 }
 
-/// Returns the child whose keys include `key`, if any does: the last whose separator is not above it, or else the first.
-fn child_of<K: Ord, C>(children: &[(K, C)], key: &K) -> usize {
-    children.partition_point(|(separator, _)| separator <= key).saturating_sub(1)
-}
-
-/// Keeps the separator of the first child not above its keys.
-fn lower<K: Ord + Clone>(separator: &mut K, key: &K) {
-    if *key < *separator {
-        separator.clone_from(key);
-    }
-}
-
-fn insert_at<E: Clone>(leaf: &mut Arc<Vec<E>>, at: usize, entry: E, step: usize) {
-    if let Some(own) = Arc::get_mut(leaf) {
-        if own.len() == own.capacity() {
-            own.reserve_exact(step);
-        }
-        own.insert(at, entry);
-        return;
-    }
-    let mut copy = Vec::with_capacity(leaf.len() + step);
-    copy.extend_from_slice(&leaf[..at]);
-    copy.push(entry);
-    copy.extend_from_slice(&leaf[at..]);
-    *leaf = Arc::new(copy);
-}
-
-/// Drops the child at `at` if it is empty; else joins it with a neighbour if both together are well below `full`.
-fn merge_small<K, E: Clone>(children: &mut Vec<(K, Arc<Vec<E>>)>, at: usize, full: usize) {
-    let size = children[at].1.len();
-    if size == 0 {
-        children.remove(at);
-        return;
-    }
+/// Joins the child at `at` with a neighbour, if both together are well below full.
+fn join_small<K: Clone, V: Clone>(children: &mut Children<K, V>, at: usize) {
+    let (fill, full) = children[at].1.fill();
     let fits =
-        |other: usize| children.get(other).is_some_and(|(_, other)| size + other.len() <= full / 4 * 3);
+        |other: usize| children.get(other).is_some_and(|(_, other)| fill + other.fill().0 <= full / 4 * 3);
     let left = if fits(at + 1) {
         at
     } else if at > 0 && fits(at - 1) {
@@ -327,14 +390,96 @@ fn merge_small<K, E: Clone>(children: &mut Vec<(K, Arc<Vec<E>>)>, at: usize, ful
         return;
     };
     let (_, right) = children.remove(left + 1);
-    let left = Arc::make_mut(&mut children[left].1);
-    left.reserve_exact(right.len());
-    left.extend_from_slice(&right);
+    match (&mut children[left].1, right) {
+        (Node::Leaf(left), Node::Leaf(right)) => *left = left.iter().chain(right.iter()).cloned().collect(),
+        (Node::Inner(left), Node::Inner(right)) => Arc::make_mut(left).extend_from_slice(&right),
+        (Node::Leaf(_), Node::Inner(_)) | (Node::Inner(_), Node::Leaf(_)) => {
+            unreachable!("neighbours have the same depth")
+        }
+    }
+}
+
+/// Returns `entries` with `entry` inserted at `at`.
+fn with<E: Clone>(entries: &[E], at: usize, entry: E) -> Arc<[E]> {
+    let (before, after) = entries.split_at(at);
+    before.iter().cloned().chain(std::iter::once(entry)).chain(after.iter().cloned()).collect()
+}
+
+/// Returns the child whose keys include `key`, if any does: the last whose separator is not above it, or else the first.
+fn child_of<K: Ord, V>(children: &Children<K, V>, key: &K) -> usize {
+    children.partition_point(|(separator, _)| separator <= key).saturating_sub(1)
+}
+
+/// Returns the first place in a leaf whose key is not `below`.
+///
+/// Not a binary search: its steps wait for each other, and in a leaf that is not in the processor's cache each costs a
+/// load from memory. Here a sample of keys is loaded at once, and then the keys between two of them.
+fn lower_bound<K, V>(leaf: &[(K, V)], below: impl Fn(&K) -> bool) -> usize {
+    let samples = leaf.iter().skip(SAMPLE - 1).step_by(SAMPLE);
+    let start = samples.filter(|(key, _)| below(key)).count() * SAMPLE;
+    let end = leaf.len().min(start + SAMPLE);
+    start + leaf[start..end].iter().filter(|(key, _)| below(key)).count()
+}
+
+#[cfg(test)]
+impl<K: Ord, V> OrdMap<K, V> {
+    pub(super) fn leaf_count(&self) -> usize {
+        self.root.leaf_count()
+    }
+
+    pub(super) fn assert_invariants(&self) {
+        if !self.is_empty() {
+            self.root.assert_invariants(None, None);
+        }
+        assert_eq!(self.iter().count(), self.len);
+        assert!(self.keys().is_sorted_by(|a, b| a < b));
+    }
+}
+
+#[cfg(test)]
+impl<K: Ord, V> Node<K, V> {
+    fn leaf_count(&self) -> usize {
+        match self {
+            Self::Leaf(_) => 1,
+            Self::Inner(children) => children.iter().map(|(_, child)| child.leaf_count()).sum(),
+        }
+    }
+
+    /// Returns the depth; all keys must be from `low` on and below `high`.
+    fn assert_invariants(&self, low: Option<&K>, high: Option<&K>) -> usize {
+        let (fill, full) = self.fill();
+        assert!(fill > 0 && fill <= full);
+        match self {
+            Self::Leaf(entries) => {
+                assert!(low.is_none_or(|low| *low <= entries[0].0));
+                assert!(high.is_none_or(|high| entries[fill - 1].0 < *high));
+                0
+            }
+            Self::Inner(children) => {
+                let depths = (0..fill).map(|at| {
+                    let high = children.get(at + 1).map(|(separator, _)| separator).or(high);
+                    children[at].1.assert_invariants(Some(&children[at].0), high)
+                });
+                let depths: Vec<usize> = depths.collect();
+                assert!(depths.iter().all(|depth| *depth == depths[0]));
+                depths[0] + 1
+            }
+        }
+    }
+}
+
+impl<K, V> Clone for Node<K, V> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Leaf(entries) => Self::Leaf(Arc::clone(entries)),
+            Self::Inner(children) => Self::Inner(Arc::clone(children)),
+        }
+    }
 }
 
 impl<K, V> Clone for OrdMap<K, V> {
     fn clone(&self) -> Self {
-        Self { branches: Arc::clone(&self.branches), len: self.len }
+        Self { root: self.root.clone(), len: self.len }
     }
 }
 
@@ -415,14 +560,24 @@ where
 
             // The claimed length is not used: memory grows only with entries actually read.
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut map = OrdMap::new();
-                while let Some((key, value)) = seq.next_element::<(K, V)>()? {
-                    if map.last().is_some_and(|(last, _)| *last >= key) {
+                let (mut leaves, mut len) = (Vec::new(), 0);
+                let mut leaf: Vec<(K, V)> = Vec::new();
+                while let Some(entry) = seq.next_element::<(K, V)>()? {
+                    if leaf.last().is_some_and(|(last, _)| *last >= entry.0) {
                         return Err(A::Error::custom("keys are not ascending"));
                     }
-                    map.insert(key, value);
+                    // Only now, so that the next key always finds the one before it.
+                    if leaf.len() == Node::<K, V>::LEAF {
+                        leaves.push(Arc::from(leaf.as_slice()));
+                        leaf.clear();
+                    }
+                    leaf.push(entry);
+                    len += 1;
                 }
-                Ok(map)
+                if !leaf.is_empty() {
+                    leaves.push(Arc::from(leaf));
+                }
+                Ok(OrdMap::from_sorted(leaves, len))
             }
         }
 
@@ -432,81 +587,74 @@ where
 
 /// The entries of an [`OrdMap`], or of a range of it, by ascending key.
 pub struct Iter<'a, K, V> {
-    branches: &'a [(K, Branch<K, V>)],
-    front: Position,
-    back: Position,
+    root: &'a Node<K, V>,
+    // INVARIANT: while both are in the same leaf, `front` holds all that is left and `back` nothing.
+    front_path: Path,
+    front: std::slice::Iter<'a, (K, V)>,
+    back_path: Path,
+    back: std::slice::Iter<'a, (K, V)>,
+}
+
+impl<'a, K, V> Iter<'a, K, V> {
+    /// Returns what is left from one part to another; if both are in the same leaf, the first part is all of it.
+    fn new(root: &'a Node<K, V>, front: Part<'a, K, V>, back: Part<'a, K, V>) -> Self {
+        let back_entries = if front.0 == back.0 { &[] } else { back.1 };
+        Self {
+            root,
+            front_path: front.0,
+            front: front.1.iter(),
+            back_path: back.0,
+            back: back_entries.iter(),
+        }
+    }
 }
 
 impl<'a, K, V> Iterator for Iter<'a, K, V> {
     type Item = (&'a K, &'a V);
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.front >= self.back {
-            return None;
+        loop {
+            if let Some((key, value)) = self.front.next() {
+                return Some((key, value));
+            }
+            if self.front_path == self.back_path {
+                return None;
+            }
+            let (path, leaf) = self.root.after(self.front_path)?;
+            self.front_path = path;
+            self.front = if path == self.back_path { std::mem::take(&mut self.back) } else { leaf.iter() };
         }
-        let (key, value) = self.front.entry(self.branches);
-        self.front.entry += 1;
-        self.front = self.front.normalized(self.branches);
-        Some((key, value))
     }
 }
 
 impl<K, V> DoubleEndedIterator for Iter<'_, K, V> {
     fn next_back(&mut self) -> Option<Self::Item> {
-        if self.front >= self.back {
-            return None;
+        while self.front_path != self.back_path {
+            if let Some((key, value)) = self.back.next_back() {
+                return Some((key, value));
+            }
+            let (path, leaf) = self.root.before(self.back_path)?;
+            self.back_path = path;
+            if path != self.front_path {
+                self.back = leaf.iter();
+            }
         }
-        self.back = self.back.before(self.branches);
-        let (key, value) = self.back.entry(self.branches);
+        let (key, value) = self.front.next_back()?;
         Some((key, value))
     }
 }
 
-/// A place in the tree. Normalized, it is that of an entry, or the end: one past the last branch.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Position {
-    branch: usize,
-    leaf: usize,
-    entry: usize,
-}
+/// The way from the root to a leaf: which child at each level, 0 below the leaf. Paths order as their leaves do.
+///
+/// Eight levels are never needed: of two neighbours, unless at the right edge, at least three eighths are full.
+type Path = [u8; 8];
 
-impl Position {
-    fn entry<'a, K, V>(&self, branches: &'a [(K, Branch<K, V>)]) -> &'a (K, V) {
-        &branches[self.branch].1[self.leaf].1[self.entry]
-    }
+/// Size of a leaf in bytes, at most: small enough to copy in a few dozen nanoseconds, large enough to make the reference
+/// counts and lengths around it small beside it.
+const LEAF_BYTES: usize = 1024;
 
-    /// Moves from one past the end of a leaf to the start of the next.
-    fn normalized<K, V>(mut self, branches: &[(K, Branch<K, V>)]) -> Self {
-        let leaves = &branches[self.branch].1;
-        if self.entry == leaves[self.leaf].1.len() {
-            self.entry = 0;
-            self.leaf += 1;
-            if self.leaf == leaves.len() {
-                self.leaf = 0;
-                self.branch += 1;
-            }
-        }
-        self
-    }
+/// Children a node holds at most.
+const CHILDREN: usize = 64;
 
-    /// Returns the place before; there must be one.
-    fn before<K, V>(mut self, branches: &[(K, Branch<K, V>)]) -> Self {
-        if self.entry == 0 {
-            if self.leaf == 0 {
-                self.branch -= 1;
-                self.leaf = branches[self.branch].1.len();
-            }
-            self.leaf -= 1;
-            self.entry = branches[self.branch].1[self.leaf].1.len();
-        }
-        self.entry -= 1;
-        self
-    }
-}
-
-/// Size of a leaf in bytes, about: small enough to copy in a tenth of a microsecond, large enough to make the reference
-/// counts and lengths around it negligible.
-const LEAF_BYTES: usize = 2048;
-
-/// Leaves a branch holds at most.
-const BRANCH: usize = 256;
+/// Distance of the keys that are compared first when a leaf is searched.
+const SAMPLE: usize = 8;

@@ -245,7 +245,7 @@ proptest! {
 fn ascending_inserts_fill_the_leaves() {
     let map: OrdSet<u64> = (0..100_000).map(|key| (key, ())).collect();
     map.assert_invariants();
-    assert_eq!(map.leaf_count(), 100_000_usize.div_ceil(256));
+    assert_eq!(map.leaf_count(), 100_000_usize.div_ceil(128));
 }
 
 #[test]
@@ -258,9 +258,9 @@ fn removals_leave_no_trail_of_small_leaves() {
     }
     map.assert_invariants();
     assert_eq!(map.len(), 1000);
-    assert!(map.leaf_count() <= 40, "{} leaves", map.leaf_count());
+    assert!(map.leaf_count() <= 60, "{} leaves", map.leaf_count());
     while map.pop_first().is_some() {}
-    assert_eq!(map.leaf_count(), 0);
+    assert_eq!(map.leaf_count(), 1);
 }
 
 #[test]
