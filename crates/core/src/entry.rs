@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::digest::{HASH_LEN, LeafHash, sha256};
 use crate::fault::{Fault, FaultCode};
 use crate::scan::{MAX_ENTRY_DEPTH, scan};
@@ -17,7 +19,7 @@ pub const MAX_ENTRY_LEN: usize = 65_535;
 pub const NO_PREV: LeafHash = LeafHash::new([0; HASH_LEN]);
 
 /// How many entries there are, and the leaf hash of the last one. Together they name a history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Head {
     /// How many entries there are.
     pub size: u64,

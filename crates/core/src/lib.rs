@@ -21,3 +21,4 @@ pub mod wire;
 mod b64;
 #[cfg(test)]
 mod shared_vectors;
+mod stored;
