@@ -26,51 +26,61 @@ impl HashKey {
 /// A hash index from something stored elsewhere to the number of its slot there; clones in constant time.
 ///
 /// The index holds no keys: the caller brings the hash and tells which of the candidate slots is meant. Entries stand in
-/// pages of about 64, and a page is chosen by the low bits of the hash, the number of pages growing by one at a time
+/// pages of about 128, and a page is chosen by the low bits of the hash, the number of pages growing by one at a time
 /// (linear hashing, Litwin 1980): no insertion pays for a doubling, and the first change after a clone copies
 /// one page. In its page an entry keeps 16 more bits of the hash, by which the page is sorted. An entry costs 6 bytes, and its
 /// share of the page's header, about 1.
 ///
 /// The worst case is a page full of equal 16 bits: to place n entries there, an author of names must search about
-/// n * 2^16 * pages hashes for them and have every name admitted; each lookup in that page then compares n names. Pages split as
-/// the index grows, not as one page does, so such a page costs others neither time nor memory.
+/// n * 2^16 * pages hashes for them and have every name admitted; each lookup in that page then compares n names. Pages
+/// split as the index grows, not as one page does, so such a page costs others neither time nor memory.
 ///
 /// Not serialised: what it indexes is, and [`SlotIndex::from_hashes`] builds it again.
-#[derive(Clone, Default)]
-pub struct SlotIndex {
+pub type SlotIndex = HintedIndex<()>;
+
+/// A [`SlotIndex`] that keeps a hint with each slot: something that helps to decide whether it is the one meant.
+#[derive(Clone)]
+pub struct HintedIndex<H> {
     // INVARIANT: page p holds exactly the entries whose hash `page_of` maps to p, by ascending tag.
-    pages: CowVec<Page, 32>,
+    pages: CowVec<Page<H>, 32>,
     len: usize,
 }
 
-type Page = Arc<[Entry]>;
+type Page<H> = Arc<[Entry<H>]>;
 
-/// Six bytes, not eight: arrays of bytes need no alignment.
+/// Six bytes and the hint, without padding: arrays of bytes need no alignment.
 #[derive(Clone, Copy)]
-struct Entry {
+struct Entry<H> {
     tag: [u8; 2],
     slot: [u8; 4],
+    hint: H,
 }
 
 impl SlotIndex {
-    /// Returns an empty index.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Returns an index of `entries`, each a hash and a slot.
     pub fn from_hashes(entries: impl IntoIterator<Item = (u64, u32)>) -> Self {
-        let entries: Vec<(u64, u32)> = entries.into_iter().collect();
-        let pages = entries.len().div_ceil(PAGE_MEAN);
-        let mut buckets: Vec<Vec<Entry>> = vec![Vec::new(); pages];
-        for (hash, slot) in &entries {
-            buckets[page_of(*hash, pages)].push(Entry::new(*hash, *slot));
-        }
-        let sorted = buckets.into_iter().map(|mut bucket| {
-            bucket.sort_by_key(Entry::tag);
-            Page::from(bucket)
-        });
-        Self { pages: sorted.collect(), len: entries.len() }
+        Self::from_hinted(entries.into_iter().map(|(hash, slot)| (hash, slot, ())))
+    }
+
+    /// Returns the slot for which `is_it` holds among the entries that may have `hash`.
+    ///
+    /// `is_it` must compare the key itself: it is also asked about slots of other hashes.
+    pub fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        self.find_hinted(hash, |slot, ()| is_it(slot))
+    }
+
+    /// Adds an entry. The caller has made sure that its key is not there yet.
+    ///
+    /// `rehash` returns the hash of the key in a slot; it is asked about slots already in the index, never `slot`.
+    pub fn insert(&mut self, hash: u64, slot: u32, rehash: impl FnMut(u32) -> u64) {
+        self.insert_hinted(hash, slot, (), rehash);
+    }
+}
+
+impl<H> HintedIndex<H> {
+    /// Returns an empty index.
+    pub fn new() -> Self {
+        Self { pages: CowVec::new(), len: 0 }
     }
 
     /// Returns the number of entries.
@@ -82,31 +92,44 @@ impl SlotIndex {
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
+}
 
-    /// Returns the slot for which `is_it` holds among the entries that may have `hash`.
-    ///
-    /// `is_it` must compare the key itself: it is also asked about slots of other hashes.
-    pub fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+impl<H: Copy> HintedIndex<H> {
+    /// As [`SlotIndex::from_hashes`], with a hint each.
+    pub fn from_hinted(entries: impl IntoIterator<Item = (u64, u32, H)>) -> Self {
+        let entries: Vec<(u64, u32, H)> = entries.into_iter().collect();
+        let pages = entries.len().div_ceil(PAGE_MEAN);
+        let mut buckets: Vec<Vec<Entry<H>>> = vec![Vec::new(); pages];
+        for (hash, slot, hint) in &entries {
+            buckets[page_of(*hash, pages)].push(Entry::new(*hash, *slot, *hint));
+        }
+        let sorted = buckets.into_iter().map(|mut bucket| {
+            bucket.sort_by_key(Entry::tag);
+            Page::from(bucket)
+        });
+        Self { pages: sorted.collect(), len: entries.len() }
+    }
+
+    /// As [`SlotIndex::find`]; `is_it` is also given the hint.
+    pub fn find_hinted(&self, hash: u64, mut is_it: impl FnMut(u32, H) -> bool) -> Option<u32> {
         let page = self.pages.get(page_of(hash, self.pages.len()))?;
         let tag = tag_of(hash);
         page[lower_bound(page, tag)..]
             .iter()
             .take_while(|entry| entry.tag() == tag)
+            .find(|entry| is_it(entry.slot(), entry.hint))
             .map(Entry::slot)
-            .find(|slot| is_it(*slot))
     }
 
-    /// Adds an entry. The caller has made sure that its key is not there yet.
-    ///
-    /// `rehash` returns the hash of the key in a slot; it is asked about slots already in the index, never `slot`.
-    pub fn insert(&mut self, hash: u64, slot: u32, rehash: impl FnMut(u32) -> u64) {
+    /// As [`SlotIndex::insert`], with a hint.
+    pub fn insert_hinted(&mut self, hash: u64, slot: u32, hint: H, rehash: impl FnMut(u32) -> u64) {
         if self.len >= self.pages.len() * PAGE_MEAN {
             self.split(rehash);
         }
         let page = self.page_mut(hash);
         let at = lower_bound(page, tag_of(hash));
         let (before, after) = page.split_at(at);
-        let entry = std::iter::once(Entry::new(hash, slot));
+        let entry = std::iter::once(Entry::new(hash, slot, hint));
         *page = before.iter().copied().chain(entry).chain(after.iter().copied()).collect();
         self.len += 1;
     }
@@ -128,7 +151,7 @@ impl SlotIndex {
         true
     }
 
-    fn page_mut(&mut self, hash: u64) -> &mut Page {
+    fn page_mut(&mut self, hash: u64) -> &mut Page<H> {
         let page = page_of(hash, self.pages.len());
         self.pages.get_mut(page).expect("page_of is below the number of pages, and there is a page")
     }
@@ -137,11 +160,11 @@ impl SlotIndex {
     fn split(&mut self, mut rehash: impl FnMut(u32) -> u64) {
         let added = self.pages.len();
         let Some(buddy) = buddy_of(added) else {
-            self.pages.push(Page::default());
+            self.pages.push(Arc::new([]));
             return;
         };
         let page = self.pages.get_mut(buddy).expect("the buddy is a lower page");
-        let (moved, kept): (Vec<Entry>, Vec<Entry>) =
+        let (moved, kept): (Vec<Entry<H>>, Vec<Entry<H>>) =
             page.iter().copied().partition(|entry| page_of(rehash(entry.slot()), added + 1) == added);
         *page = kept.into();
         self.pages.push(moved.into());
@@ -152,21 +175,27 @@ impl SlotIndex {
         let Some(buddy) = buddy_of(self.pages.len() - 1) else { return };
         let Some(removed) = self.pages.pop() else { return };
         let page = self.pages.get_mut(buddy).expect("the buddy is a lower page");
-        let mut joined: Vec<Entry> = page.iter().chain(removed.iter()).copied().collect();
+        let mut joined: Vec<Entry<H>> = page.iter().chain(removed.iter()).copied().collect();
         joined.sort_by_key(Entry::tag);
         *page = joined.into();
     }
 }
 
-impl fmt::Debug for SlotIndex {
+impl<H> Default for HintedIndex<H> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<H> fmt::Debug for HintedIndex<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SlotIndex").field("len", &self.len).field("pages", &self.pages.len()).finish()
     }
 }
 
-impl Entry {
-    fn new(hash: u64, slot: u32) -> Self {
-        Self { tag: tag_of(hash).to_le_bytes(), slot: slot.to_le_bytes() }
+impl<H> Entry<H> {
+    fn new(hash: u64, slot: u32, hint: H) -> Self {
+        Self { tag: tag_of(hash).to_le_bytes(), slot: slot.to_le_bytes(), hint }
     }
 
     fn tag(&self) -> u16 {
@@ -196,7 +225,7 @@ fn buddy_of(added: usize) -> Option<usize> {
 }
 
 /// Returns the first place in a page whose tag is not below `tag`.
-fn lower_bound(page: &[Entry], tag: u16) -> usize {
+fn lower_bound<H>(page: &[Entry<H>], tag: u16) -> usize {
     // Tags are spread evenly, so the place is within a few of where proportion puts it.
     let mut at = (usize::from(tag) * page.len()) >> 16;
     while at > 0 && page[at - 1].tag() >= tag {
@@ -209,4 +238,4 @@ fn lower_bound(page: &[Entry], tag: u16) -> usize {
 }
 
 /// Entries a page holds on average before another is added.
-const PAGE_MEAN: usize = 64;
+const PAGE_MEAN: usize = 128;

@@ -7,11 +7,12 @@ use serde::de::{DeserializeSeed, Error as _, SeqAccess, Visitor};
 use serde::ser::SerializeSeq as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{CowVec, HashKey, SlotIndex};
+use super::CowVec;
+use super::index::{HashKey, HintedIndex};
 
 /// Strings numbered from 0 in the order of their first interning; clones in constant time.
 ///
-/// A name costs its bytes and about 12 more. The names of a block of 64 stand in one string behind each other; only the
+/// A name costs its bytes and about 14 more. The names of a block of 128 stand in one string behind each other; only the
 /// last, unfinished block is ever copied. Names are never removed.
 #[derive(Clone, Default)]
 pub struct Names {
@@ -21,7 +22,8 @@ pub struct Names {
     tail: Arc<String>,
     // INVARIANT: element i is where name i ends in its block, and name i + 1 starts if it is in the same block.
     ends: CowVec<u32, 1024>,
-    index: SlotIndex,
+    // INVARIANT: the hint of name i is `start_hint` of where it starts.
+    index: HintedIndex<[u8; 2]>,
 }
 
 impl Names {
@@ -55,11 +57,8 @@ impl Names {
 
     /// Returns the name with number `id`, or `None` if no name has this number.
     pub fn get(&self, id: u32) -> Option<&str> {
-        let id = id as usize;
-        let end = *self.ends.get(id)? as usize;
-        let start = if id.is_multiple_of(BLOCK) { 0 } else { *self.ends.get(id - 1)? as usize };
-        let block = self.blocks.get(id / BLOCK).map_or(self.tail.as_str(), |block| block);
-        Some(&block[start..end])
+        let end = *self.ends.get(id as usize)? as usize;
+        Some(&self.block(id)[self.start(id)..end])
     }
 
     /// Returns the names by ascending number.
@@ -70,7 +69,7 @@ impl Names {
     /// Returns the number of `name`, which is the next one if it was not interned before.
     ///
     /// # Panics
-    /// If 64 names in a row take 4 GiB, or 2^32 are interned.
+    /// If 128 names in a row take 4 GiB, or 2^32 are interned.
     pub fn intern(&mut self, name: &str) -> u32 {
         let hash = self.key.hash(name.as_bytes());
         if let Some(id) = self.find(hash, name) {
@@ -78,13 +77,40 @@ impl Names {
         }
         let id = self.push(name);
         let mut index = std::mem::take(&mut self.index);
-        index.insert(hash, id, |id| self.key.hash(self.name(id).as_bytes()));
+        index.insert_hinted(hash, id, start_hint(self.start(id)), |id| {
+            self.key.hash(self.name(id).as_bytes())
+        });
         self.index = index;
         id
     }
 
     fn find(&self, hash: u64, name: &str) -> Option<u32> {
-        self.index.find(hash, |id| self.get(id) == Some(name))
+        self.index.find_hinted(hash, |id, hint| {
+            if hint == UNKNOWN_START {
+                return self.get(id) == Some(name);
+            }
+            // By the hint the bytes are loaded at the same time as their end; both are likely far from the
+            // processor, and waiting for one after the other would take twice as long.
+            let start = usize::from(u16::from_le_bytes(hint));
+            let end = start + name.len();
+            let same_bytes = self.block(id).as_bytes().get(start..end) == Some(name.as_bytes());
+            let same_end = self.ends.get(id as usize).is_some_and(|known| *known as usize == end);
+            same_bytes & same_end
+        })
+    }
+
+    /// Returns the names of the block of name `id`, behind each other.
+    fn block(&self, id: u32) -> &str {
+        self.blocks.get(id as usize / BLOCK).map_or(self.tail.as_str(), |block| block)
+    }
+
+    /// Returns where in its block name `id`, which must be there, starts.
+    fn start(&self, id: u32) -> usize {
+        let id = id as usize;
+        if id.is_multiple_of(BLOCK) {
+            return 0;
+        }
+        *self.ends.get(id - 1).expect("the names before one are there") as usize
     }
 
     /// Appends `name` without looking whether it is there, and without indexing it.
@@ -138,8 +164,9 @@ impl<'de> Deserialize<'de> for Names {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (key, InOrder(mut names)) = Deserialize::deserialize(deserializer)?;
         names.key = key;
-        let hashes = (0..).zip(names.iter()).map(|(id, name)| (key.hash(name.as_bytes()), id));
-        names.index = SlotIndex::from_hashes(hashes);
+        let entries = (0..).zip(names.iter());
+        let entries = entries.map(|(id, name)| (key.hash(name.as_bytes()), id, start_hint(names.start(id))));
+        names.index = HintedIndex::from_hinted(entries);
         // Of two equal names the first is found.
         if (0..).zip(names.iter()).any(|(id, name)| names.lookup(name) != Some(id)) {
             return Err(D::Error::custom("a name is there twice"));
@@ -203,5 +230,13 @@ impl Visitor<'_> for Append<'_> {
     }
 }
 
+/// Returns what the index keeps of where a name starts in its block.
+fn start_hint(start: usize) -> [u8; 2] {
+    u16::try_from(start).map_or(UNKNOWN_START, u16::to_le_bytes)
+}
+
+/// The hint that a name starts at or after byte 65,535 of its block.
+const UNKNOWN_START: [u8; 2] = [0xff; 2];
+
 /// Names in a block.
-const BLOCK: usize = 64;
+const BLOCK: usize = 128;

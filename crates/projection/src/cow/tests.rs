@@ -264,6 +264,22 @@ fn removals_leave_no_trail_of_small_leaves() {
 }
 
 #[test]
+fn names_too_long_for_the_hint_are_found() {
+    let long: Vec<String> = (0..300).map(|id| format!("{id:0width$}", width = 1000 + id % 7)).collect();
+    let mut names = Names::new(HashKey::default());
+    for name in &long {
+        names.intern(name);
+    }
+    for names in [&names, &reloaded(&names)] {
+        for (id, name) in (0..).zip(&long) {
+            assert_eq!(names.lookup(name), Some(id));
+            assert_eq!(names.lookup(&name[1..]), None);
+            assert_eq!(names.name(id), name);
+        }
+    }
+}
+
+#[test]
 fn loading_refuses_what_no_calls_could_make() {
     assert!(!refused::<OrdSet<u8>>(&vec![(1_u8, ()), (2, ())]));
     assert!(refused::<OrdSet<u8>>(&vec![(2_u8, ()), (1, ())]), "descending keys");
