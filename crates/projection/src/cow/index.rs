@@ -35,7 +35,7 @@ impl HashKey {
 /// n * 2^16 * pages hashes for them and have every name admitted; each lookup in that page then compares n names. Pages
 /// split as the index grows, not as one page does, so such a page costs others neither time nor memory.
 ///
-/// Not serialised: what it indexes is, and [`SlotIndex::from_hashes`] builds it again.
+/// Not serialised: what it indexes is, and `from_hashes` builds it again.
 pub type SlotIndex = HintedIndex<()>;
 
 /// A [`SlotIndex`] that keeps a hint with each slot: something that helps to decide whether it is the one meant.

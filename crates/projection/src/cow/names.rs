@@ -12,7 +12,7 @@ use super::index::{HashKey, HintedIndex};
 
 /// Strings numbered from 0 in the order of their first interning; clones in constant time.
 ///
-/// A name costs its bytes and about 14 more. The names of a block of 128 stand in one string behind each other; only the
+/// A name costs its bytes and about 15 more. The names of a block of 128 stand in one string behind each other; only the
 /// last, unfinished block is ever copied. Names are never removed.
 #[derive(Clone, Default)]
 pub struct Names {

@@ -307,6 +307,16 @@ fn loading_does_not_believe_a_claimed_length() {
 }
 
 #[test]
+fn all_may_be_sent_and_shared() {
+    fn shared<T: Send + Sync>() {}
+    shared::<CowVec<u32>>();
+    shared::<Arena<u32>>();
+    shared::<OrdMap<u32, u32>>();
+    shared::<SlotIndex>();
+    shared::<Names>();
+}
+
+#[test]
 fn readers_keep_their_version_while_the_writer_goes_on() {
     let mut names = Names::new(HashKey::default());
     names.intern("first");
