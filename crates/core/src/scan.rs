@@ -4,6 +4,7 @@
 //! bytes (docs/format.md, "Canonical JSON"). Faults are reported in the order of that document: UTF-8, then JSON and profile,
 //! then canonical form, each with the offset of the first wrong byte.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::fault::{Fault, FaultCode};
@@ -19,6 +20,8 @@ pub const MAX_INTEGER: u64 = (1 << 53) - 1;
 
 /// Checks that `bytes` is one canonical value of the profile, nested at most `max_depth` deep.
 ///
+/// Time grows with the length, times its logarithm where members are not sorted; the stack grows with `max_depth`.
+///
 /// # Errors
 /// The first fault in the documented order: `utf8`; then the first of `json`, `number`, `duplicate_key`, `key_form`, `depth`,
 /// `text` and `schema` (for `null`) by offset; then `not_canonical`.
@@ -32,7 +35,8 @@ pub const MAX_INTEGER: u64 = (1 << 53) - 1;
 pub fn scan(bytes: &[u8], max_depth: usize) -> Result<(), Fault> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| Fault::new(FaultCode::Utf8, error.valid_up_to(), "not UTF-8"))?;
-    let mut scanner = Scanner { bytes, text, at: 0, max_depth, depth: 0, not_canonical: None };
+    let mut scanner =
+        Scanner { bytes, text, at: 0, max_depth, depth: 0, keys: Vec::new(), not_canonical: None };
     scanner.space();
     scanner.value()?;
     scanner.space();
@@ -58,6 +62,8 @@ struct Scanner<'a> {
     at: usize,
     max_depth: usize,
     depth: usize,
+    /// The member names of the objects that are open here, outermost first: one list for all, so that none is scanned twice.
+    keys: Vec<Cow<'a, str>>,
     not_canonical: Option<(usize, &'static str)>,
 }
 
@@ -71,7 +77,10 @@ impl<'a> Scanner<'a> {
     }
 
     fn odd(&mut self, offset: usize, detail: &'static str) {
-        self.not_canonical.get_or_insert((offset, detail));
+        // A member out of order is known only behind its name, which may have an odd escape itself.
+        if self.not_canonical.is_none_or(|(first, _)| offset < first) {
+            self.not_canonical = Some((offset, detail));
+        }
     }
 
     fn space(&mut self) {
@@ -157,14 +166,15 @@ impl<'a> Scanner<'a> {
         if self.peek() == Some(b'}') {
             return self.closed();
         }
-        let mut keys = Keys::Sorted { last: None, first: self.at };
+        let own = self.keys.len();
+        let mut unsorted: Option<BTreeSet<Cow<'a, str>>> = None;
         loop {
             let start = self.at;
             if self.peek() != Some(b'"') {
                 return Err(self.fault(FaultCode::Json, "expected a member name"));
             }
             let key = self.key(start)?;
-            self.admit_key(&mut keys, key, start)?;
+            self.admit_key(own, &mut unsorted, key, start)?;
             self.space();
             if self.peek() != Some(b':') {
                 return Err(self.fault(FaultCode::Json, "expected a colon"));
@@ -173,48 +183,51 @@ impl<'a> Scanner<'a> {
             self.space();
             self.value()?;
             if self.next_item(b'}')? {
+                self.keys.truncate(own);
                 return self.closed();
             }
         }
     }
 
-    fn key(&mut self, start: usize) -> Result<Key<'a>, Fault> {
-        let raw = self.string()?;
-        let key = match raw {
-            Str::Raw(text) => Key::Raw(text),
-            Str::Escaped(text) => Key::Escaped(text),
-        };
+    fn key(&mut self, start: usize) -> Result<Cow<'a, str>, Fault> {
+        let key = self.string()?;
         let form = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
-        let text = key.as_str();
-        if text.is_empty() || text.len() > MAX_KEY_LEN || !text.bytes().all(form) {
+        if key.is_empty() || key.len() > MAX_KEY_LEN || !key.bytes().all(form) {
             return Err(Fault::new(FaultCode::KeyForm, start, "member names match [a-z0-9_]{1,64}"));
         }
         Ok(key)
     }
 
     /// Members stand in ascending order, so a repeated one stands beside its twin; only an unsorted object needs a set.
-    fn admit_key(&mut self, keys: &mut Keys<'a>, key: Key<'a>, start: usize) -> Result<(), Fault> {
+    ///
+    /// The object's own names are `self.keys[own..]` as long as they are sorted, and `unsorted` from then on.
+    fn admit_key(
+        &mut self,
+        own: usize,
+        unsorted: &mut Option<BTreeSet<Cow<'a, str>>>,
+        key: Cow<'a, str>,
+        start: usize,
+    ) -> Result<(), Fault> {
         let twin = || Fault::new(FaultCode::DuplicateKey, start, "a member stands twice in its object");
-        match keys {
-            Keys::Sorted { last, first } => match last {
-                Some(before) if before.as_str() == key.as_str() => return Err(twin()),
-                Some(before) if before.as_str() > key.as_str() => {
-                    let mut set = Keys::collect(self.bytes, *first, start);
-                    if !set.insert(key.into_string()) {
-                        return Err(twin());
-                    }
-                    *keys = Keys::Unsorted(set);
-                    self.odd(start, "members are not sorted");
-                }
-                Some(_) | None => *last = Some(key),
-            },
-            Keys::Unsorted(set) => {
-                if !set.insert(key.into_string()) {
+        if let Some(set) = unsorted {
+            return if set.insert(key) { Ok(()) } else { Err(twin()) };
+        }
+        match self.keys[own..].last() {
+            Some(before) if *before == key => Err(twin()),
+            Some(before) if *before > key => {
+                let mut set: BTreeSet<_> = self.keys.drain(own..).collect();
+                self.odd(start, "members are not sorted");
+                if !set.insert(key) {
                     return Err(twin());
                 }
+                *unsorted = Some(set);
+                Ok(())
+            }
+            Some(_) | None => {
+                self.keys.push(key);
+                Ok(())
             }
         }
-        Ok(())
     }
 
     fn number(&mut self) -> Result<(), Fault> {
@@ -261,7 +274,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Steps over a string. Most have no escape and are returned as they stand.
-    fn string(&mut self) -> Result<Str<'a>, Fault> {
+    fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
         self.at += 1;
         let start = self.at;
         let mut unescaped: Option<String> = None;
@@ -273,10 +286,10 @@ impl<'a> Scanner<'a> {
                     let tail = &self.text[copied..self.at];
                     self.at += 1;
                     return Ok(match unescaped {
-                        None => Str::Raw(tail),
+                        None => Cow::Borrowed(tail),
                         Some(mut text) => {
                             text.push_str(tail);
-                            Str::Escaped(text)
+                            Cow::Owned(text)
                         }
                     });
                 }
@@ -360,66 +373,6 @@ impl<'a> Scanner<'a> {
             self.at += 1;
         }
         Ok(unit)
-    }
-}
-
-enum Str<'a> {
-    Raw(&'a str),
-    Escaped(String),
-}
-
-enum Key<'a> {
-    Raw(&'a str),
-    Escaped(String),
-}
-
-impl Key<'_> {
-    fn as_str(&self) -> &str {
-        match self {
-            Self::Raw(text) => text,
-            Self::Escaped(text) => text,
-        }
-    }
-
-    fn into_string(self) -> String {
-        match self {
-            Self::Raw(text) => text.to_owned(),
-            Self::Escaped(text) => text,
-        }
-    }
-}
-
-enum Keys<'a> {
-    Sorted { last: Option<Key<'a>>, first: usize },
-    Unsorted(BTreeSet<String>),
-}
-
-impl Keys<'_> {
-    /// The names of the members between `first` and `end`, a stretch that was scanned before: found again by a second scan
-    /// so that the sorted case, which is every honest one, keeps no list.
-    fn collect(bytes: &[u8], first: usize, end: usize) -> BTreeSet<String> {
-        let mut set = BTreeSet::new();
-        let text = std::str::from_utf8(&bytes[..end]).unwrap_or_default();
-        let mut scanner = Scanner {
-            bytes: text.as_bytes(),
-            text,
-            at: first,
-            max_depth: usize::MAX,
-            depth: 0,
-            not_canonical: None,
-        };
-        while scanner.peek() == Some(b'"') {
-            let at = scanner.at;
-            let Ok(key) = scanner.key(at) else { break };
-            set.insert(key.into_string());
-            scanner.space();
-            scanner.at += 1;
-            scanner.space();
-            if scanner.value().is_err() || scanner.next_item(b'}').is_err() {
-                break;
-            }
-        }
-        set
     }
 }
 

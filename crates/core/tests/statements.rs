@@ -1,5 +1,7 @@
 //! Statements and entries: one canonical form, faults with their codes and places.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 use countersign_core::digest::StatementDigest;
 use countersign_core::entry::{Entry, Head};
 use countersign_core::event::*;
