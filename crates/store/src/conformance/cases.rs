@@ -1,0 +1,507 @@
+//! The cases. Each names the fault it looks for, and where the field had it.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use countersign_core::entry::{Entry, Head, MAX_ENTRY_LEN};
+
+use super::chain::{Author, chain};
+use super::spawn::join;
+use super::{BoxFuture, Kit};
+use crate::{AppendError, Batch, EntryBytes, Store};
+
+/// Why a case did not pass.
+pub(super) enum Stop {
+    Skipped(&'static str),
+    Failed(String),
+}
+
+type Outcome = Result<(), Stop>;
+type Case<S> = for<'k> fn(&'k Kit<S>) -> BoxFuture<'k, Outcome>;
+
+macro_rules! cases {
+    ($($name:ident)*) => {
+        /// Every case by name.
+        pub(super) fn all<S: Store>() -> Vec<(&'static str, Case<S>)> {
+            vec![$((stringify!($name), |kit| Box::pin($name(kit))),)*]
+        }
+    };
+}
+
+cases! {
+    an_empty_store_is_empty
+    durability_is_what_is_claimed
+    exact_bytes_come_back
+    the_longest_entries_fit
+    a_stale_position_is_a_conflict
+    the_same_position_with_another_leaf_is_a_conflict
+    a_position_ahead_is_a_conflict
+    a_refused_batch_leaves_no_trace
+    a_retry_gives_the_outcome_of_the_first_attempt
+    a_retry_after_others_gives_the_outcome_of_the_first_attempt
+    a_retry_completes_what_was_cut_off
+    a_cancelled_append_leaves_the_store_usable
+    find_gives_place_and_bytes
+    reads_keep_their_limits
+    one_of_many_racing_batches_wins
+    gapless_under_concurrent_writers
+    readers_never_see_more_than_the_head
+    the_checkpoint_over_most_entries_is_kept
+    what_was_acknowledged_is_there_after_a_kill
+}
+
+/// A store that greets with something else than nothing.
+async fn an_empty_store_is_empty<S: Store>(kit: &Kit<S>) -> Outcome {
+    let store = kit.make().await;
+    same("the head", &ok("head", store.head().await)?, &Head::EMPTY)?;
+    same("entries read", &ok("read", store.read(0, 10).await)?.len(), &0)?;
+    let digest = Author::new(1).statement().digest();
+    same("found", &ok("find", store.find(digest).await)?, &None)?;
+    same("the checkpoint", &ok("checkpoint", store.checkpoint().await)?, &None)
+}
+
+/// Acknowledging more weakly than documented: NATS 2.12.1 synced every two minutes by default and lost 131,418 messages.
+async fn durability_is_what_is_claimed<S: Store>(kit: &Kit<S>) -> Outcome {
+    let Some(claim) = kit.claim else {
+        return Err(Stop::Skipped("the kit was not told what the store claims"));
+    };
+    same("the durability", &kit.make().await.durability(), &claim)
+}
+
+/// Bytes that went through a parser or a text type on their way: an auditor hashes what is stored, not what it means.
+async fn exact_bytes_come_back<S: Store>(kit: &Kit<S>) -> Outcome {
+    let store = kit.make().await;
+    let mut author = Author::new(1);
+    let mut entries = Vec::new();
+    for count in [1, 3, 7] {
+        let head = entries.last().map_or(Head::EMPTY, Entry::head);
+        let batch = author.batch(head, count);
+        entries.extend_from_slice(batch.entries());
+        same("the head after an append", &ok("append", store.append(batch.clone()).await)?, &batch.head())?;
+        same("the head", &ok("head", store.head().await)?, &batch.head())?;
+    }
+    same_entries(&everything(&*store).await?, &entries)
+}
+
+/// A column, a buffer or a message with a limit of its own below the format's.
+async fn the_longest_entries_fit<S: Store>(kit: &Kit<S>) -> Outcome {
+    let store = kit.make().await;
+    let mut author = Author::new(1);
+    let statements: Vec<_> = (0..40).map(|_| author.statement_of(48_000)).collect();
+    let entries = chain(Head::EMPTY, &statements);
+    if entries.iter().any(|entry| entry.bytes().len() > MAX_ENTRY_LEN) {
+        return Err(Stop::Failed("the kit itself made entries that are too long".into()));
+    }
+    let batch = Batch::new(entries.clone()).map_err(|error| Stop::Failed(error.to_string()))?;
+    ok("append", store.append(batch).await)?;
+    same_entries(&everything(&*store).await?, &entries)
+}
+
+/// Two writers, one of which slept through the other's turn: Sunlight issue 11, Wolverine issue 2602.
+async fn a_stale_position_is_a_conflict<S: Store>(kit: &Kit<S>) -> Outcome {
+    let store = kit.make().await;
+    let first = Author::new(1).batch(Head::EMPTY, 3);
+    ok("append", store.append(first.clone()).await)?;
+    conflict(&*store, Author::new(2).batch(Head::EMPTY, 3), first.head()).await?;
+    conflict(&*store, Author::new(2).batch(first.entries()[0].head(), 1), first.head()).await
+}
+
+/// A store restored from a backup, and a writer that goes on from what it remembers: both sides have the same length, and
+/// nothing in common. Certificate logs of Venafi and TrustAsia signed both.
+async fn the_same_position_with_another_leaf_is_a_conflict<S: Store>(kit: &Kit<S>) -> Outcome {
+    let (store, other) = (kit.make().await, Author::new(2).batch(Head::EMPTY, 3));
+    let first = Author::new(1).batch(Head::EMPTY, 3);
+    ok("append", store.append(first.clone()).await)?;
+    conflict(&*store, Author::new(3).batch(other.head(), 2), first.head()).await
+}
+
+/// The other half of a restored backup: the writer is ahead of the store.
+async fn a_position_ahead_is_a_conflict<S: Store>(kit: &Kit<S>) -> Outcome {
+    let store = kit.make().await;
+    let mut author = Author::new(1);
+    let first = author.batch(Head::EMPTY, 2);
+    ok("append", store.append(first.clone()).await)?;
+    let lost = author.batch(first.head(), 2);
+    conflict(&*store, author.batch(lost.head(), 1), first.head()).await
+}
+
+/// A refused batch that is partly there, or is found by digest although nobody can read it.
+async fn a_refused_batch_leaves_no_trace<S: Store>(kit: &Kit<S>) -> Outcome {
+    let store = kit.make().await;
+    let mut author = Author::new(1);
+    let standing = author.batch(Head::EMPTY, 4);
+    ok("append", store.append(standing.clone()).await)?;
+    // Agrees with what stands for two entries, then differs: neither a retry nor a continuation.
+    let statements: Vec<_> = standing.entries()[..2]
+        .iter()
+        .map(|entry| (**entry.signed()).clone())
+        .chain([author.statement(), author.statement()])
+        .collect();
+    let fork =
+        Batch::new(chain(Head::EMPTY, &statements)).map_err(|error| Stop::Failed(error.to_string()))?;
+    conflict(&*store, fork.clone(), standing.head()).await?;
+    same_entries(&everything(&*store).await?, standing.entries())?;
+    for entry in &fork.entries()[2..] {
+        same(
+            "a statement of a refused batch, found",
+            &ok("find", store.find(entry.signed().digest()).await)?,
+            &None,
+        )?;
+    }
+    Ok(())
+}
+
+/// A lost reply at commit and a client that tries again: the first seed of FoundationDB's tests counted twice.
+async fn a_retry_gives_the_outcome_of_the_first_attempt<S: Store>(kit: &Kit<S>) -> Outcome {
+    let store = kit.make().await;
+    let mut author = Author::new(1);
+    let first = author.batch(Head::EMPTY, 1);
+    let second = author.batch(first.head(), 5);
+    for batch in [&first, &second] {
+        for _ in 0..3 {
+            same("the outcome", &ok("append", store.append(batch.clone()).await)?, &batch.head())?;
+        }
+    }
+    same_entries(&everything(&*store).await?, &[first.entries(), second.entries()].concat())
+}
+
+/// As before, but somebody else appended between the attempts. A retry that is told of a conflict records it twice.
+async fn a_retry_after_others_gives_the_outcome_of_the_first_attempt<S: Store>(kit: &Kit<S>) -> Outcome {
+    let store = kit.make().await;
+    let first = Author::new(1).batch(Head::EMPTY, 3);
+    ok("append", store.append(first.clone()).await)?;
+    let others = Author::new(2).batch(first.head(), 3);
+    ok("append", store.append(others.clone()).await)?;
+    same("the outcome", &ok("append", store.append(first.clone()).await)?, &first.head())?;
+    same_entries(&everything(&*store).await?, &[first.entries(), others.entries()].concat())
+}
+
+/// A crash left the first entries of a batch. Trying again must neither repeat them nor give the rest up.
+async fn a_retry_completes_what_was_cut_off<S: Store>(kit: &Kit<S>) -> Outcome {
+    let whole = Author::new(1).batch(Head::EMPTY, 5);
+    for cut in 1..5 {
+        let store = kit.make().await;
+        let part = whole.entries()[..cut].to_vec();
+        ok("append", store.append(Batch::new(part).expect("chained, and not empty")).await)?;
+        same("the outcome", &ok("append", store.append(whole.clone()).await)?, &whole.head())?;
+        same_entries(&everything(&*store).await?, whole.entries())?;
+    }
+    Ok(())
+}
+
+/// A future dropped half-way: in sqlx 0.9 a cancelled `begin` leaves a transaction open, in Greptime 7670 a lock.
+async fn a_cancelled_append_leaves_the_store_usable<S: Store>(kit: &Kit<S>) -> Outcome {
+    let store = kit.make().await;
+    let mut author = Author::new(1);
+    let mut head = Head::EMPTY;
+    for polls in 0..4 {
+        let batch = author.batch(head, 3);
+        {
+            let mut append = pin!(store.append(batch.clone()));
+            let mut left = polls;
+            std::future::poll_fn(|context| {
+                if left == 0 || append.as_mut().poll(context).is_ready() {
+                    return std::task::Poll::Ready(());
+                }
+                left -= 1;
+                context.waker().wake_by_ref();
+                std::task::Poll::Pending
+            })
+            .await;
+        }
+        let standing = ok("head", store.head().await)?;
+        if batch.missing_after(standing).is_none() {
+            return Err(Stop::Failed(format!("after a dropped append the head is {standing:?}")));
+        }
+        same("the outcome", &ok("append", store.append(batch.clone()).await)?, &batch.head())?;
+        head = batch.head();
+    }
+    same("entries", &everything(&*store).await?.len(), &12)
+}
+
+/// An index by digest that is off by one, or filled before the entry stands.
+async fn find_gives_place_and_bytes<S: Store>(kit: &Kit<S>) -> Outcome {
+    let store = kit.make().await;
+    let mut author = Author::new(1);
+    let first = author.batch(Head::EMPTY, 4);
+    let second = author.batch(first.head(), 4);
+    ok("append", store.append(first.clone()).await)?;
+    for entry in second.entries() {
+        same("not there yet", &ok("find", store.find(entry.signed().digest()).await)?, &None)?;
+    }
+    ok("append", store.append(second.clone()).await)?;
+    for entry in first.entries().iter().chain(second.entries()) {
+        match ok("find", store.find(entry.signed().digest()).await)? {
+            Some(found) => {
+                same("the position found", &found.seq, &entry.seq())?;
+                same("the bytes found", &&found.bytes[..], &&entry.bytes()[..])?;
+            }
+            None => return Err(Stop::Failed(format!("entry {} is not found by its digest", entry.seq()))),
+        }
+    }
+    Ok(())
+}
+
+/// An empty answer where there is more, which a reader takes for the end; more than was asked for; a panic at the edge.
+async fn reads_keep_their_limits<S: Store>(kit: &Kit<S>) -> Outcome {
+    let store = kit.make().await;
+    let batch = Author::new(1).batch(Head::EMPTY, 10);
+    ok("append", store.append(batch.clone()).await)?;
+    for from in [0, 1, 5, 9, 10, 11, u64::from(u32::MAX) + 1, u64::MAX] {
+        for max in [0, 1, 3, 10, usize::MAX] {
+            let read = ok("read", store.read(from, max).await)?;
+            let rest = usize::try_from(from).map_or(0, |from| 10_usize.saturating_sub(from));
+            if read.len() > max.min(rest) || (read.is_empty() && max.min(rest) > 0) {
+                let what = format!("a read of at most {max} from {from} of 10 gives {}", read.len());
+                return Err(Stop::Failed(what));
+            }
+            if !read.is_empty() {
+                let start = 10 - rest;
+                same_entries(&read, &batch.entries()[start..start + read.len()])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Two that both believe they won: exclusivity by a lock that was lost, Wolverine issue 2691, OpenBao issue 2100.
+async fn one_of_many_racing_batches_wins<S: Store>(kit: &Kit<S>) -> Outcome {
+    for round in 0..10 {
+        let store = kit.make().await;
+        let racer = |number: u8| -> BoxFuture<'static, _> {
+            let (store, batch) = (store.clone(), Author::new(number).batch(Head::EMPTY, 2));
+            Box::pin(async move { (store.append(batch.clone()).await, batch) })
+        };
+        let mut won = Vec::new();
+        for racer in join(&kit.spawn, (0..8).map(racer)).await {
+            match racer {
+                Some((Ok(_), batch)) => won.push(batch),
+                Some((Err(AppendError::Conflict { .. }), _)) => {}
+                Some((Err(error), _)) => return Err(Stop::Failed(format!("append gave {error:?}"))),
+                None => return Err(Stop::Failed("an append panicked".into())),
+            }
+        }
+        let [winner] = &won[..] else {
+            return Err(Stop::Failed(format!("{} of 8 were told that they won in round {round}", won.len())));
+        };
+        same_entries(&everything(&*store).await?, winner.entries())?;
+    }
+    Ok(())
+}
+
+/// Sequence numbers that were handed out and never used, entries that became visible late, writes of one that overwrote
+/// another's: what sequences and timestamps do in databases with concurrent transactions.
+async fn gapless_under_concurrent_writers<S: Store>(kit: &Kit<S>) -> Outcome {
+    const WRITERS: u8 = 8;
+    const BATCHES: usize = 12;
+    let store = kit.make().await;
+    let writer = |number: u8| -> BoxFuture<'static, _> { Box::pin(write(store.clone(), number, BATCHES)) };
+    let mut acknowledged = Vec::new();
+    for writer in join(&kit.spawn, (0..WRITERS).map(writer)).await {
+        acknowledged.extend(writer.ok_or_else(|| Stop::Failed("a writer panicked".into()))??);
+    }
+    let read = everything(&*store).await?;
+    check_chain(&read)?;
+    let mut by_seq = BTreeMap::new();
+    for entry in &acknowledged {
+        if by_seq.insert(entry.seq(), entry).is_some() {
+            return Err(Stop::Failed(format!("two entries were acknowledged at position {}", entry.seq())));
+        }
+    }
+    let acknowledged: Vec<_> = by_seq.into_values().cloned().collect();
+    same_entries(&read, &acknowledged)
+}
+
+/// Entries that a reader saw and that are not there: Kafka KAFKA-10101. Here without crashes: what was read is a beginning of
+/// what is read later, and never reaches beyond the head that is asked for afterwards.
+async fn readers_never_see_more_than_the_head<S: Store>(kit: &Kit<S>) -> Outcome {
+    let store = kit.make().await;
+    let finished = Arc::new(AtomicBool::new(false));
+    let writer = |number: u8| -> BoxFuture<'static, Result<usize, Stop>> {
+        let store = store.clone();
+        Box::pin(async move { write(store, number, 20).await.map(|acknowledged| acknowledged.len()) })
+    };
+    let reader = |_| -> BoxFuture<'static, Result<usize, Stop>> {
+        let (store, finished) = (store.clone(), finished.clone());
+        Box::pin(async move {
+            let mut seen: Vec<EntryBytes> = Vec::new();
+            loop {
+                let last_round = finished.load(Ordering::Acquire);
+                let from = seen.len().saturating_sub(3);
+                let read = ok("read", store.read(from as u64, 50).await)?;
+                let head = ok("head", store.head().await)?;
+                if head.size < (from + read.len()) as u64 {
+                    let what = format!("entry {} was read at a head of {}", from + read.len() - 1, head.size);
+                    return Err(Stop::Failed(what));
+                }
+                for (offset, bytes) in read.into_iter().enumerate() {
+                    match seen.get(from + offset) {
+                        Some(before) if *before != bytes => {
+                            return Err(Stop::Failed(format!("entry {} changed", from + offset)));
+                        }
+                        Some(_) => {}
+                        None => seen.push(bytes),
+                    }
+                }
+                check_chain(&seen)?;
+                if last_round {
+                    return Ok(seen.len());
+                }
+                pause().await;
+            }
+        })
+    };
+    // The readers go on until the writers are done, so both run as one group under a task that tells them.
+    let writers: BoxFuture<'static, Result<usize, Stop>> = {
+        let (spawn, finished) = (kit.spawn.clone(), finished.clone());
+        let writers: Vec<_> = (0..4).map(writer).collect();
+        Box::pin(async move {
+            let written = join(&spawn, writers).await;
+            finished.store(true, Ordering::Release);
+            written.into_iter().map(|written| written.unwrap_or(Ok(0))).sum()
+        })
+    };
+    let tasks = (0..4).map(reader).chain([writers]);
+    for task in join(&kit.spawn, tasks).await {
+        task.ok_or_else(|| Stop::Failed("a task panicked".into()))??;
+    }
+    check_chain(&everything(&*store).await?)
+}
+
+/// The high-water mark against restored backups goes back, or is not what was handed over.
+async fn the_checkpoint_over_most_entries_is_kept<S: Store>(kit: &Kit<S>) -> Outcome {
+    let store = kit.make().await;
+    let note = |text: &str| -> Arc<[u8]> { text.as_bytes().into() };
+    let steps = [(3, "three", "three"), (7, "seven", "seven"), (5, "five", "seven"), (7, "again", "again")];
+    for (size, put, kept) in steps {
+        ok("put_checkpoint", store.put_checkpoint(size, note(put)).await)?;
+        same("the checkpoint", &ok("checkpoint", store.checkpoint().await)?, &Some(note(kept)))?;
+    }
+    same("the head", &ok("head", store.head().await)?, &Head::EMPTY)
+}
+
+/// Acknowledged, and gone when the process is: the fault that all others lead to.
+async fn what_was_acknowledged_is_there_after_a_kill<S: Store>(kit: &Kit<S>) -> Outcome {
+    let Some(reopen) = &kit.reopen else { return Err(Stop::Skipped("the kit was not told how to reopen")) };
+    let mut store = kit.make().await;
+    let mut author = Author::new(1);
+    let mut entries: Vec<Entry> = Vec::new();
+    for count in [1, 4, 9] {
+        let batch = author.batch(entries.last().map_or(Head::EMPTY, Entry::head), count);
+        ok("append", store.append(batch.clone()).await)?;
+        ok(
+            "put_checkpoint",
+            store.put_checkpoint(batch.head().size, batch.entries()[0].bytes().clone()).await,
+        )?;
+        entries.extend_from_slice(batch.entries());
+        store = Arc::new(reopen(store).await);
+        same_entries(&everything(&*store).await?, &entries)?;
+        same("the head", &ok("head", store.head().await)?, &batch.head())?;
+        let kept = ok("checkpoint", store.checkpoint().await)?;
+        same("the checkpoint", &kept.as_ref(), &Some(batch.entries()[0].bytes()))?;
+        let digest = batch.entries()[0].signed().digest();
+        let found = ok("find", store.find(digest).await)?.map(|found| found.seq);
+        same("the position found", &found, &Some(batch.entries()[0].seq()))?;
+    }
+    Ok(())
+}
+
+/// Appends as a recorder does: a lost race is followed by another attempt behind the head that won.
+async fn write<S: Store>(store: Arc<S>, number: u8, batches: usize) -> Result<Vec<Entry>, Stop> {
+    let mut author = Author::new(number);
+    let mut acknowledged = Vec::new();
+    for round in 0..batches {
+        let statements: Vec<_> = (0..=round % 3).map(|_| author.statement()).collect();
+        let mut head = ok("head", store.head().await)?;
+        loop {
+            let batch = Batch::new(chain(head, &statements)).expect("chained, and not empty");
+            match store.append(batch.clone()).await {
+                Ok(_) => {
+                    acknowledged.extend_from_slice(batch.entries());
+                    break;
+                }
+                Err(AppendError::Conflict { actual, .. }) if actual == head => {
+                    return Err(Stop::Failed(format!("a conflict names the very head {head:?} it refuses")));
+                }
+                Err(AppendError::Conflict { actual, .. }) => head = actual,
+                Err(error) => return Err(Stop::Failed(format!("append gave {error:?}"))),
+            }
+            pause().await;
+        }
+        pause().await;
+    }
+    Ok(acknowledged)
+}
+
+/// Lets other tasks of a runtime have their turn.
+async fn pause() {
+    let mut paused = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut paused, true) {
+            return std::task::Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
+}
+
+/// Reads from the start until an empty answer.
+async fn everything(store: &impl Store) -> Result<Vec<EntryBytes>, Stop> {
+    let mut all = Vec::new();
+    loop {
+        let part = ok("read", store.read(all.len() as u64, 100).await)?;
+        if part.is_empty() {
+            return Ok(all);
+        }
+        all.extend(part);
+    }
+}
+
+async fn conflict<S: Store>(store: &S, batch: Batch, head: Head) -> Outcome {
+    let before = everything(store).await?;
+    match store.append(batch.clone()).await {
+        Err(AppendError::Conflict { expected, actual }) => {
+            same("the expected head of the conflict", &expected, &batch.expected())?;
+            same("the actual head of the conflict", &actual, &head)?;
+        }
+        other => return Err(Stop::Failed(format!("wanted a conflict, and append gave {other:?}"))),
+    }
+    same("the head", &ok("head", store.head().await)?, &head)?;
+    same("entries after a conflict", &everything(store).await?.len(), &before.len())
+}
+
+fn check_chain(read: &[EntryBytes]) -> Outcome {
+    let mut head = Head::EMPTY;
+    for (index, bytes) in read.iter().enumerate() {
+        let entry = Entry::parse(bytes.clone())
+            .map_err(|fault| Stop::Failed(format!("what is read at {index} is no entry: {fault}")))?;
+        if (Head { size: entry.seq(), leaf: entry.prev() }) != head {
+            return Err(Stop::Failed(format!("what is read at {index} does not follow what is before it")));
+        }
+        head = entry.head();
+    }
+    Ok(())
+}
+
+fn same_entries(read: &[EntryBytes], wanted: &[Entry]) -> Outcome {
+    same("the number of entries", &read.len(), &wanted.len())?;
+    match read.iter().zip(wanted).find(|(read, wanted)| read[..] != wanted.bytes()[..]) {
+        Some((_, wanted)) => Err(Stop::Failed(format!("entry {} has other bytes", wanted.seq()))),
+        None => Ok(()),
+    }
+}
+
+fn same<T: PartialEq + Debug>(what: &str, found: &T, wanted: &T) -> Outcome {
+    if found == wanted {
+        return Ok(());
+    }
+    Err(Stop::Failed(format!("{what}: wanted {wanted:?}, found {found:?}")))
+}
+
+fn ok<T, E: Debug>(what: &str, result: Result<T, E>) -> Result<T, Stop> {
+    result.map_err(|error| Stop::Failed(format!("{what} failed: {error:?}")))
+}

@@ -1,0 +1,77 @@
+//! Entries to store: well-formed, signed and chained, and without meaning.
+
+use countersign_core::digest::StatementDigest;
+use countersign_core::entry::{Entry, Head};
+use countersign_core::event::Custom;
+use countersign_core::id::{Label, LedgerId, LedgerName, LedgerRef, Namespace, Principal};
+use countersign_core::key::{SecretKey, SignerKey as _};
+use countersign_core::statement::{SignedStatement, Statement, Version};
+use countersign_core::time::Timestamp;
+use countersign_core::wire::{RawObject, Set};
+
+use crate::Batch;
+
+/// Makes statements that differ from each other, whoever makes them.
+pub(super) struct Author {
+    key: SecretKey,
+    serial: u64,
+}
+
+impl Author {
+    /// Authors of different numbers have different keys.
+    pub(super) fn new(number: u8) -> Self {
+        Self { key: SecretKey::from_seed(&[number; 32]), serial: 0 }
+    }
+
+    pub(super) fn statement(&mut self) -> SignedStatement {
+        self.statement_of(1)
+    }
+
+    /// A statement with `length` letters in it.
+    pub(super) fn statement_of(&mut self, length: usize) -> SignedStatement {
+        self.serial += 1;
+        let valid = "made of valid parts";
+        Statement {
+            author: Principal::new("service:kit").expect(valid),
+            cosigners: Set::default(),
+            event: Custom {
+                data: RawObject::new(&format!("{{\"x\":\"{}\"}}", "x".repeat(length))).expect(valid),
+                name: Label::new("kit").expect(valid),
+                namespace: Namespace::new("kit").expect(valid),
+            }
+            .into(),
+            issued_at: Timestamp::MIN,
+            key: self.key.public_key().key_id(),
+            ledger: LedgerRef::Id(LedgerId::new(
+                &LedgerName::new("kit").expect(valid),
+                StatementDigest::new([0; 32]),
+            )),
+            seen: None,
+            serial: self.serial,
+            v: Version,
+        }
+        .sign(&self.key)
+        .expect("a key in memory signs any statement")
+    }
+
+    /// `count` new entries behind `head`.
+    pub(super) fn entries(&mut self, head: Head, count: usize) -> Vec<Entry> {
+        let statements: Vec<_> = (0..count).map(|_| self.statement()).collect();
+        chain(head, &statements)
+    }
+
+    /// As [`Self::entries`], as a batch.
+    pub(super) fn batch(&mut self, head: Head, count: usize) -> Batch {
+        Batch::new(self.entries(head, count)).expect("chained, and not empty")
+    }
+}
+
+/// These statements, one behind the other, behind `head`.
+pub(super) fn chain(mut head: Head, statements: &[SignedStatement]) -> Vec<Entry> {
+    let seal = |statement| {
+        let entry = Entry::seal(head, Timestamp::MIN, statement).expect("short enough");
+        head = entry.head();
+        entry
+    };
+    statements.iter().map(seal).collect()
+}

@@ -1,0 +1,345 @@
+//! The kit passes every store of this crate, and fails a store for each fault that is planted in it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+
+use countersign_core::digest::{LeafHash, StatementDigest};
+use countersign_core::entry::{Entry, Head};
+use countersign_store::conformance::{Kit, Outcome};
+use countersign_store::*;
+
+#[tokio::test]
+async fn the_memory_store_keeps_the_contract() {
+    let kit = Kit::new(async || MemoryStore::new())
+        .claiming(Durability::Volatile)
+        .reopening(async |store| MemoryStore::clone(&store));
+    let report = kit.run().await;
+    report.assert_conforms();
+    assert!(!report.outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Skipped(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_memory_store_keeps_the_contract_in_tasks_of_a_runtime() {
+    Kit::new(async || MemoryStore::new())
+        .spawning(|task| drop(tokio::spawn(task)))
+        .run()
+        .await
+        .assert_conforms();
+}
+
+#[tokio::test]
+async fn a_store_chosen_at_run_time_keeps_the_contract() {
+    Kit::new(async || AnyStore::new(MemoryStore::new()))
+        .claiming(Durability::Volatile)
+        .run()
+        .await
+        .assert_conforms();
+}
+
+#[tokio::test]
+async fn what_the_kit_was_not_told_is_reported_as_skipped() {
+    let report = Kit::new(async || MemoryStore::new()).run().await;
+    let skipped = ["durability_is_what_is_claimed", "what_was_acknowledged_is_there_after_a_kill"];
+    for (name, outcome) in &report.outcomes {
+        assert_eq!(matches!(outcome, Outcome::Skipped(_)), skipped.contains(name), "case: {name}");
+    }
+    assert_eq!(report.to_string().matches("SKIPPED").count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_kit_catches_every_planted_fault() {
+    let sound = planted(None).run().await;
+    sound.assert_conforms();
+    let mut caught: BTreeMap<&str, Vec<Fault>> =
+        sound.outcomes.iter().map(|(name, _)| (*name, Vec::new())).collect();
+    for (fault, case) in FAULTS {
+        let report = planted(Some(*fault)).run().await;
+        assert!(report.failed().contains(case), "{fault:?} was to fail {case}:\n{report}");
+        for name in report.failed() {
+            caught.get_mut(name).unwrap().push(*fault);
+        }
+    }
+    for (case, faults) in caught {
+        assert!(!faults.is_empty(), "no planted fault shows that {case} can fail");
+    }
+}
+
+fn planted(fault: Option<Fault>) -> Kit<Planted> {
+    Kit::new(move || async move { Planted { fault, ..Planted::default() } })
+        .claiming(Durability::Volatile)
+        .reopening(async |store: Arc<Planted>| store.reopened())
+        .spawning(|task| drop(tokio::spawn(task)))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    StartsSomewhere,
+    ClaimsMore,
+    ReformatsBytes,
+    CutsLongEntries,
+    IgnoresTheCondition,
+    IgnoresTheLeaf,
+    ConflictNamesTheExpectedHead,
+    FillsGaps,
+    IndexesBeforeTheCondition,
+    WritesWhatAgrees,
+    RetryIsAConflict,
+    RetryAppendsAgain,
+    RetryLooksOnlyAtTheHead,
+    PrefixIsAConflict,
+    CancelledAppendKeepsTheLock,
+    FindsThePlaceAfter,
+    FindsNothing,
+    ReadsBeyondMax,
+    ReadsNothingWhereMuchIsAsked,
+    ReadsPastTheEndFromTheStart,
+    ChecksThenActs,
+    ShowsBeforeItCounts,
+    CheckpointGoesBack,
+    CheckpointIsLost,
+    LosesTheLastEntryWhenKilled,
+}
+
+/// Each fault, and the case that is there to find it.
+const FAULTS: &[(Fault, &str)] = &[
+    (Fault::StartsSomewhere, "an_empty_store_is_empty"),
+    (Fault::ClaimsMore, "durability_is_what_is_claimed"),
+    (Fault::ReformatsBytes, "exact_bytes_come_back"),
+    (Fault::CutsLongEntries, "the_longest_entries_fit"),
+    (Fault::IgnoresTheCondition, "a_stale_position_is_a_conflict"),
+    (Fault::ConflictNamesTheExpectedHead, "a_stale_position_is_a_conflict"),
+    (Fault::IgnoresTheLeaf, "the_same_position_with_another_leaf_is_a_conflict"),
+    (Fault::FillsGaps, "a_position_ahead_is_a_conflict"),
+    (Fault::IndexesBeforeTheCondition, "a_refused_batch_leaves_no_trace"),
+    (Fault::WritesWhatAgrees, "a_refused_batch_leaves_no_trace"),
+    (Fault::RetryIsAConflict, "a_retry_gives_the_outcome_of_the_first_attempt"),
+    (Fault::RetryAppendsAgain, "a_retry_gives_the_outcome_of_the_first_attempt"),
+    (Fault::RetryLooksOnlyAtTheHead, "a_retry_after_others_gives_the_outcome_of_the_first_attempt"),
+    (Fault::PrefixIsAConflict, "a_retry_completes_what_was_cut_off"),
+    (Fault::CancelledAppendKeepsTheLock, "a_cancelled_append_leaves_the_store_usable"),
+    (Fault::FindsThePlaceAfter, "find_gives_place_and_bytes"),
+    (Fault::FindsNothing, "find_gives_place_and_bytes"),
+    (Fault::ReadsBeyondMax, "reads_keep_their_limits"),
+    (Fault::ReadsNothingWhereMuchIsAsked, "reads_keep_their_limits"),
+    (Fault::ReadsPastTheEndFromTheStart, "reads_keep_their_limits"),
+    (Fault::ChecksThenActs, "one_of_many_racing_batches_wins"),
+    (Fault::ChecksThenActs, "gapless_under_concurrent_writers"),
+    (Fault::ShowsBeforeItCounts, "readers_never_see_more_than_the_head"),
+    (Fault::CheckpointGoesBack, "the_checkpoint_over_most_entries_is_kept"),
+    (Fault::CheckpointIsLost, "the_checkpoint_over_most_entries_is_kept"),
+    (Fault::LosesTheLastEntryWhenKilled, "what_was_acknowledged_is_there_after_a_kill"),
+];
+
+/// The simplest store there is, with a place for a fault at each step.
+#[derive(Default)]
+struct Planted {
+    fault: Option<Fault>,
+    state: Mutex<State>,
+    locked: AtomicBool,
+}
+
+#[derive(Default, Clone)]
+struct State {
+    entries: Vec<Entry>,
+    /// How many of them count.
+    size: usize,
+    index: BTreeMap<StatementDigest, u64>,
+    checkpoint: Option<(u64, NoteBytes)>,
+}
+
+impl State {
+    fn head(&self) -> Head {
+        self.entries[..self.size].last().map_or(Head::EMPTY, Entry::head)
+    }
+
+    fn push(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            self.index.entry(entry.signed().digest()).or_insert(self.entries.len() as u64);
+            self.entries.push(entry.clone());
+        }
+        self.size = self.entries.len();
+    }
+}
+
+impl Planted {
+    fn has(&self, fault: Fault) -> bool {
+        self.fault == Some(fault)
+    }
+
+    fn reopened(&self) -> Self {
+        let mut state = self.state.lock().unwrap().clone();
+        if self.has(Fault::LosesTheLastEntryWhenKilled) {
+            state.entries.pop();
+            state.size = state.entries.len();
+        }
+        Self { fault: self.fault, state: Mutex::new(state), ..Self::default() }
+    }
+
+    /// The head against which a batch is compared, or the outcome that is clear already.
+    fn decide(&self, batch: &Batch) -> Result<(usize, Vec<Entry>), AppendError> {
+        let mut state = self.state.lock().unwrap();
+        let (head, expected) = (state.head(), batch.expected());
+        let actual = if self.has(Fault::ConflictNamesTheExpectedHead) { expected } else { head };
+        let conflict = Err(AppendError::Conflict { expected, actual });
+        if self.has(Fault::IndexesBeforeTheCondition) {
+            for entry in batch.entries() {
+                state.index.entry(entry.signed().digest()).or_insert(entry.seq());
+            }
+        }
+        if self.has(Fault::IgnoresTheCondition) {
+            return Ok((state.entries.len(), batch.entries().to_vec()));
+        }
+        let missing = batch.missing_after(head);
+        let same_size = head.size == expected.size;
+        match missing {
+            Some(missing) if missing.len() == batch.entries().len() => {
+                return Ok((state.entries.len(), missing.to_vec()));
+            }
+            Some(_) if self.has(Fault::RetryIsAConflict) => return conflict,
+            Some(_) if self.has(Fault::RetryAppendsAgain) => {
+                return Ok((state.entries.len(), batch.entries().to_vec()));
+            }
+            Some([]) => return Ok((state.entries.len(), vec![])),
+            Some(_) if self.has(Fault::PrefixIsAConflict) => return conflict,
+            Some(missing) => return Ok((state.entries.len(), missing.to_vec())),
+            None => {}
+        }
+        if self.has(Fault::IgnoresTheLeaf) && same_size
+            || self.has(Fault::FillsGaps) && head.size < expected.size
+        {
+            return Ok((state.entries.len(), batch.entries().to_vec()));
+        }
+        let last = (batch.head().size - 1) as usize;
+        let stands = state.entries.get(last).map(Entry::leaf) == Some(batch.head().leaf);
+        if stands && !self.has(Fault::RetryLooksOnlyAtTheHead) && !self.has(Fault::RetryIsAConflict) {
+            return Ok((state.entries.len(), vec![]));
+        }
+        if self.has(Fault::WritesWhatAgrees) && state.entries.first().map(Entry::leaf) == Some(first(batch)) {
+            let agreeing = batch.entries()[0].clone();
+            state.push(&[agreeing]);
+        }
+        conflict
+    }
+}
+
+fn first(batch: &Batch) -> LeafHash {
+    batch.entries()[0].leaf()
+}
+
+async fn turn() {
+    let mut had = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut had, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+impl Store for Planted {
+    fn durability(&self) -> Durability {
+        if self.has(Fault::ClaimsMore) { Durability::QuorumSync } else { Durability::Volatile }
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        let head = self.state.lock().unwrap().head();
+        if self.has(Fault::StartsSomewhere) && head == Head::EMPTY {
+            return Ok(Head { size: 0, leaf: LeafHash::new([1; 32]) });
+        }
+        Ok(head)
+    }
+
+    async fn append(&self, batch: Batch) -> Result<Head, AppendError> {
+        if self.has(Fault::CancelledAppendKeepsTheLock) {
+            if self.locked.swap(true, Ordering::SeqCst) {
+                return Err(StoreError::Unavailable("locked".into()).into());
+            }
+            turn().await;
+            self.locked.store(false, Ordering::SeqCst);
+        }
+        let (length, missing) = self.decide(&batch)?;
+        if self.has(Fault::ChecksThenActs) {
+            turn().await;
+            let mut state = self.state.lock().unwrap();
+            state.entries.truncate(length);
+            state.push(&missing);
+            return Ok(batch.head());
+        }
+        if self.has(Fault::ShowsBeforeItCounts) {
+            {
+                let mut state = self.state.lock().unwrap();
+                if state.entries.len() != length {
+                    return Err(AppendError::Conflict { expected: batch.expected(), actual: state.head() });
+                }
+                state.entries.extend_from_slice(&missing);
+            }
+            for _ in 0..3 {
+                turn().await;
+            }
+            let mut state = self.state.lock().unwrap();
+            state.entries.truncate(length);
+            state.push(&missing);
+            return Ok(batch.head());
+        }
+        let mut state = self.state.lock().unwrap();
+        if state.entries.len() != length {
+            return Err(AppendError::Conflict { expected: batch.expected(), actual: state.head() });
+        }
+        state.push(&missing);
+        Ok(batch.head())
+    }
+
+    async fn read(&self, from: u64, max: usize) -> Result<Vec<EntryBytes>, StoreError> {
+        let state = self.state.lock().unwrap();
+        let mut from = usize::try_from(from).unwrap_or(usize::MAX);
+        if self.has(Fault::ReadsNothingWhereMuchIsAsked) && max > 1000 {
+            return Ok(vec![]);
+        }
+        if self.has(Fault::ReadsPastTheEndFromTheStart) && from > state.entries.len() {
+            from = 0;
+        }
+        let max = if self.has(Fault::ReadsBeyondMax) { max.max(2) } else { max };
+        let exact = |entry: &Entry| -> EntryBytes {
+            let bytes = entry.bytes();
+            if self.has(Fault::ReformatsBytes) {
+                return String::from_utf8_lossy(bytes).replace(",\"seq\"", ", \"seq\"").into_bytes().into();
+            }
+            if self.has(Fault::CutsLongEntries) {
+                return bytes[..bytes.len().min(32_767)].into();
+            }
+            bytes.clone()
+        };
+        Ok(state.entries.iter().skip(from).take(max).map(exact).collect())
+    }
+
+    async fn find(&self, digest: StatementDigest) -> Result<Option<Found>, StoreError> {
+        let state = self.state.lock().unwrap();
+        if self.has(Fault::FindsNothing) {
+            return Ok(None);
+        }
+        let found = state.index.get(&digest).map(|seq| {
+            let bytes = state.entries.get(*seq as usize).map_or([].into(), |entry| entry.bytes().clone());
+            Found { seq: seq + u64::from(self.has(Fault::FindsThePlaceAfter)), bytes }
+        });
+        Ok(found)
+    }
+
+    async fn checkpoint(&self) -> Result<Option<NoteBytes>, StoreError> {
+        Ok(self.state.lock().unwrap().checkpoint.clone().map(|(_, note)| note))
+    }
+
+    async fn put_checkpoint(&self, size: u64, note: NoteBytes) -> Result<(), StoreError> {
+        let mut state = self.state.lock().unwrap();
+        let newer = state.checkpoint.as_ref().is_none_or(|(before, _)| *before <= size);
+        if (newer || self.has(Fault::CheckpointGoesBack)) && !self.has(Fault::CheckpointIsLost) {
+            state.checkpoint = Some((size, note));
+        }
+        Ok(())
+    }
+}
