@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub(crate) mod events;
+pub(crate) mod examples;
+pub(crate) mod golden;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
