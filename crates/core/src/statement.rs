@@ -290,7 +290,7 @@ impl SignedStatement {
         let new: Vec<_> = self.statement.event.new_keys().iter().map(|key| (key.key_id(), key.0)).collect();
         let admitted: Vec<_> = new.iter().map(|(key_id, key)| (*key_id, PublicKey::accept(key))).collect();
         let find = |key_id: &KeyId| match admitted.iter().find(|(new, _)| new == key_id) {
-            Some((_, key)) => Some(key.clone()),
+            Some((_, key)) => Some(*key),
             None => known(key_id).map(Ok),
         };
         let message = self.signed_bytes();
@@ -303,15 +303,14 @@ impl SignedStatement {
                     format!("key {} was never admitted", part.keyid),
                 ));
             };
-            match &key {
-                Ok(key) => key.verify_strict(&message, &part.sig).map_err(|_| {
+            if let Ok(key) = key {
+                key.verify_strict(&message, &part.sig).map_err(|_| {
                     Fault::new(
                         FaultCode::Signature,
                         0,
                         format!("the signature by key {} does not verify", part.keyid),
                     )
-                })?,
-                Err(_) => {}
+                })?;
             }
         }
         match weak.take() {

@@ -11,3 +11,4 @@ pub mod cow;
     reason = "structures of general use, public only to benches"
 )]
 pub(crate) mod cow;
+pub mod governance;

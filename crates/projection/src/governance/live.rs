@@ -1,0 +1,325 @@
+//! What is open or active: requests with their approvals, grants, exceptions and standing classes.
+
+use std::sync::Arc;
+
+use countersign_core::event::{AccessRequested, Capacity};
+use countersign_core::id::Label;
+use countersign_core::policy::StandingClass;
+use serde::{Deserialize, Serialize};
+
+use super::keyring::{KeyNo, first_bytes};
+use super::people::PrincipalNo;
+use super::stored::{FOREVER, Hash, Millis, NO_SLOT, Stored};
+use super::things::ResourceNo;
+use crate::cow::{Arena, HashKey, Names, OrdMap, OrdSet, SlotIndex};
+
+/// An approval on an open request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Approval {
+    pub(crate) digest: Hash,
+    pub(crate) seq: u64,
+    pub(crate) author: PrincipalNo,
+    pub(crate) key: KeyNo,
+    pub(crate) capacity: Stored<Capacity>,
+    pub(crate) clause: Hash,
+    pub(crate) seconds: Option<u64>,
+    /// The right it rests on.
+    pub(crate) right: Hash,
+}
+
+/// A personal exception on an open request, or under an active grant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Personal {
+    pub(crate) request: Hash,
+    pub(crate) approval: Approval,
+    pub(crate) owner: PrincipalNo,
+    pub(crate) resource: ResourceNo,
+    pub(crate) until: Millis,
+}
+
+/// An open request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Request {
+    pub(crate) seq: u64,
+    pub(crate) leaf: Hash,
+    pub(crate) opened_at: Millis,
+    pub(crate) expires: Millis,
+    pub(crate) requester: PrincipalNo,
+    pub(crate) subject: PrincipalNo,
+    pub(crate) resource: ResourceNo,
+    pub(crate) event: Stored<AccessRequested>,
+    pub(crate) approvals: Vec<Approval>,
+    pub(crate) exception: Option<Hash>,
+    /// The persons against whom it counts while it is open.
+    pub(crate) counted: Vec<u32>,
+}
+
+/// An active grant: 80 bytes and what its rare parts take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Grant {
+    pub(crate) digest: Hash,
+    pub(crate) seq: u64,
+    pub(crate) until: Millis,
+    pub(crate) subject: PrincipalNo,
+    pub(crate) resource: ResourceNo,
+    pub(crate) role: u32,
+    /// The standing class it is held under.
+    pub(crate) class: u32,
+    pub(crate) rare: Option<Box<Rare>>,
+}
+
+/// What few grants have.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Rare {
+    /// The personal exception it rests on.
+    pub(crate) exception: Option<Hash>,
+    /// Rights whose withdrawal ends it, where its path declares that cascade.
+    pub(crate) parents: Vec<Hash>,
+}
+
+/// A standing class that was opened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Class {
+    pub(crate) policy_name: Stored<Label>,
+    pub(crate) definition: Stored<StandingClass>,
+    pub(crate) exception: Hash,
+    pub(crate) key: KeyNo,
+    pub(crate) signed_by: Vec<KeyNo>,
+    pub(crate) seq: u64,
+    pub(crate) owner: PrincipalNo,
+    pub(crate) until: Millis,
+    pub(crate) scope: Arc<Stored<countersign_core::event::Scope>>,
+}
+
+/// Open requests, by digest.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Requests {
+    open: OrdMap<Hash, Arc<Request>>,
+    by_approval: OrdMap<Hash, Hash>,
+    due: OrdSet<(Millis, Hash)>,
+}
+
+impl Requests {
+    pub(crate) fn get(&self, digest: &Hash) -> Option<&Arc<Request>> {
+        self.open.get(digest)
+    }
+
+    pub(crate) fn get_mut(&mut self, digest: &Hash) -> Option<&mut Request> {
+        self.open.get_mut(digest).map(Arc::make_mut)
+    }
+
+    pub(crate) fn with_approval(&self, approval: &Hash) -> Option<Hash> {
+        self.by_approval.get(approval).copied()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Hash, &Arc<Request>)> {
+        self.open.iter()
+    }
+
+    pub(crate) fn insert(&mut self, digest: Hash, request: Request) {
+        self.due.insert((request.expires, digest), ());
+        self.open.insert(digest, Arc::new(request));
+    }
+
+    pub(crate) fn approve(&mut self, request: &Hash, approval: Approval) {
+        self.by_approval.insert(approval.digest, *request);
+        if let Some(open) = self.get_mut(request) {
+            open.approvals.push(approval);
+        }
+    }
+
+    pub(crate) fn withdraw_approval(&mut self, approval: &Hash) {
+        if let Some(request) = self.by_approval.remove(approval)
+            && let Some(open) = self.get_mut(&request)
+        {
+            open.approvals.retain(|kept| kept.digest != *approval);
+        }
+    }
+
+    pub(crate) fn close(&mut self, digest: &Hash) -> Option<Arc<Request>> {
+        let request = self.open.remove(digest)?;
+        self.due.remove(&(request.expires, *digest));
+        for approval in &request.approvals {
+            self.by_approval.remove(&approval.digest);
+        }
+        Some(request)
+    }
+
+    pub(crate) fn next_due(&self) -> Option<(Millis, Hash)> {
+        self.due.first().map(|(due, ())| *due)
+    }
+}
+
+/// Active grants, and the index that answers checks.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Grants {
+    arena: Arena<Grant>,
+    by_digest: DigestIndex,
+    /// The check index: 16 bytes a grant, sorted by subject, resource and role.
+    by_subject: OrdSet<(PrincipalNo, ResourceNo, u32, u32)>,
+    by_resource: OrdSet<(ResourceNo, u32)>,
+    due: OrdSet<(Millis, u32)>,
+    pub(crate) roles: Names,
+}
+
+#[derive(Debug, Clone, Default)]
+struct DigestIndex(SlotIndex);
+
+impl PartialEq for DigestIndex {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Grants {
+    pub(crate) fn new(key: HashKey) -> Self {
+        Self {
+            arena: Arena::new(),
+            by_digest: DigestIndex::default(),
+            by_subject: OrdSet::new(),
+            by_resource: OrdSet::new(),
+            due: OrdSet::new(),
+            roles: Names::new(key),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.arena.len()
+    }
+
+    pub(crate) fn get(&self, slot: u32) -> Option<&Grant> {
+        self.arena.get(slot)
+    }
+
+    pub(crate) fn find(&self, digest: &Hash) -> Option<u32> {
+        self.by_digest.0.find(first_bytes(digest), |slot| {
+            self.arena.get(slot).is_some_and(|grant| grant.digest == *digest)
+        })
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Grant)> {
+        self.arena.iter()
+    }
+
+    pub(crate) fn of(&self, subject: PrincipalNo) -> impl Iterator<Item = (u32, &Grant)> {
+        self.by_subject
+            .range((subject, 0, 0, 0)..=(subject, u32::MAX, u32::MAX, u32::MAX))
+            .filter_map(|((_, _, _, slot), ())| self.arena.get(*slot).map(|grant| (*slot, grant)))
+    }
+
+    pub(crate) fn on(&self, resource: ResourceNo) -> impl Iterator<Item = (u32, &Grant)> {
+        self.by_resource
+            .range((resource, 0)..=(resource, u32::MAX))
+            .filter_map(|((_, slot), ())| self.arena.get(*slot).map(|grant| (*slot, grant)))
+    }
+
+    /// Grants of exactly this entitlement.
+    pub(crate) fn exactly(
+        &self,
+        subject: PrincipalNo,
+        resource: ResourceNo,
+        role: u32,
+    ) -> impl Iterator<Item = &Grant> {
+        self.by_subject
+            .range((subject, resource, role, 0)..=(subject, resource, role, u32::MAX))
+            .filter_map(|((_, _, _, slot), ())| self.arena.get(*slot))
+    }
+
+    pub(crate) fn insert(&mut self, grant: Grant) -> u32 {
+        let (digest, until) = (grant.digest, grant.until);
+        let (subject, resource, role) = (grant.subject, grant.resource, grant.role);
+        let slot = self.arena.insert(grant);
+        let arena = &self.arena;
+        self.by_digest.0.insert(first_bytes(&digest), slot, |slot| {
+            arena.get(slot).map_or(0, |grant| first_bytes(&grant.digest))
+        });
+        self.by_subject.insert((subject, resource, role, slot), ());
+        self.by_resource.insert((resource, slot), ());
+        if until != FOREVER {
+            self.due.insert((until, slot), ());
+        }
+        slot
+    }
+
+    pub(crate) fn remove(&mut self, slot: u32) -> Option<Grant> {
+        let grant = self.arena.remove(slot)?;
+        self.by_digest.0.remove(first_bytes(&grant.digest), slot);
+        self.by_subject.remove(&(grant.subject, grant.resource, grant.role, slot));
+        self.by_resource.remove(&(grant.resource, slot));
+        self.due.remove(&(grant.until, slot));
+        Some(grant)
+    }
+
+    pub(crate) fn next_due(&self) -> Option<(Millis, u32)> {
+        self.due.first().map(|(due, ())| *due)
+    }
+}
+
+impl Serialize for Grants {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.roles, &self.arena).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Grants {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (roles, arena) = <(Names, Arena<Grant>)>::deserialize(deserializer)?;
+        let by_digest =
+            SlotIndex::from_hashes(arena.iter().map(|(slot, grant)| (first_bytes(&grant.digest), slot)));
+        let mut subjects: Vec<_> =
+            arena.iter().map(|(slot, grant)| (grant.subject, grant.resource, grant.role, slot)).collect();
+        subjects.sort_unstable();
+        let mut resources: Vec<_> = arena.iter().map(|(slot, grant)| (grant.resource, slot)).collect();
+        resources.sort_unstable();
+        let mut due: Vec<_> = arena
+            .iter()
+            .filter(|(_, grant)| grant.until != FOREVER)
+            .map(|(slot, grant)| (grant.until, slot))
+            .collect();
+        due.sort_unstable();
+        Ok(Self {
+            by_digest: DigestIndex(by_digest),
+            by_subject: subjects.into_iter().map(|key| (key, ())).collect(),
+            by_resource: resources.into_iter().map(|key| (key, ())).collect(),
+            due: due.into_iter().map(|key| (key, ())).collect(),
+            arena,
+            roles,
+        })
+    }
+}
+
+impl Grant {
+    pub(crate) fn class(&self) -> Option<u32> {
+        (self.class != NO_SLOT).then_some(self.class)
+    }
+}
+
+/// Exceptions that stand.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Exceptions {
+    pub(crate) personal: OrdMap<Hash, Arc<Personal>>,
+    pub(crate) classes: Arena<Class, 16>,
+    /// When personal exceptions run out, and when classes are due for review.
+    pub(crate) due: OrdSet<(Millis, Due)>,
+}
+
+/// Something that falls due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Due {
+    /// A personal exception runs out.
+    Personal(Hash),
+    /// A class's review date.
+    Class(u32),
+}
+
+impl Exceptions {
+    /// The class that was opened for this declaration of a policy of this name. A policy that is published again with the
+    /// same words keeps its classes; other words need another exception.
+    pub(crate) fn class(&self, policy: &Label, declared: &StandingClass) -> Option<(u32, &Class)> {
+        self.classes.iter().find(|(_, known)| *known.policy_name == *policy && *known.definition == *declared)
+    }
+
+    pub(crate) fn class_by_exception(&self, exception: &Hash) -> Option<(u32, &Class)> {
+        self.classes.iter().find(|(_, class)| class.exception == *exception)
+    }
+}

@@ -1,0 +1,203 @@
+//! Principals and the persons behind them.
+
+use std::sync::Arc;
+
+use countersign_core::event::PrincipalKind;
+use countersign_core::id::{Person, Principal};
+use serde::{Deserialize, Serialize};
+
+use super::stored::{Hash, Millis, Stored};
+use crate::cow::{CowVec, HashKey, Names, OrdMap, OrdSet};
+
+/// Number of a principal in the state.
+pub(crate) type PrincipalNo = u32;
+/// Number of a person in the state.
+pub(crate) type PersonNo = u32;
+
+/// Persons, sorted.
+pub(crate) type Persons = Arc<[PersonNo]>;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PrincipalRecord {
+    pub(crate) kind: Stored<PrincipalKind>,
+    pub(crate) persons: Persons,
+    /// Whose it was before, with the instant until which it was.
+    pub(crate) past: Vec<(Millis, Persons)>,
+    /// Numbers of its live keys.
+    pub(crate) keys: Vec<u32>,
+    pub(crate) had_key: bool,
+    pub(crate) departed: bool,
+}
+
+/// Everybody who was ever registered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct People {
+    names: Names,
+    records: CowVec<PrincipalRecord>,
+    /// Lower-case spelling, by number in `lower`, with each principal spelled so.
+    lower: Names,
+    twins: OrdSet<(u32, PrincipalNo)>,
+    persons: Names,
+    lower_persons: Names,
+    by_person: OrdSet<(PersonNo, PrincipalNo)>,
+    /// Open requests counted against each person who made them.
+    pub(crate) open_requests: OrdMap<PersonNo, u32>,
+}
+
+impl People {
+    pub(crate) fn new(key: HashKey) -> Self {
+        Self {
+            names: Names::new(key),
+            records: CowVec::new(),
+            lower: Names::new(key),
+            twins: OrdSet::new(),
+            persons: Names::new(key),
+            lower_persons: Names::new(key),
+            by_person: OrdSet::new(),
+            open_requests: OrdMap::new(),
+        }
+    }
+
+    pub(crate) fn find(&self, name: &Principal) -> Option<PrincipalNo> {
+        self.names.lookup(name.as_str())
+    }
+
+    /// A registered principal that has not departed.
+    pub(crate) fn live(&self, name: &Principal) -> Option<PrincipalNo> {
+        self.find(name).filter(|no| !self.record(*no).departed)
+    }
+
+    pub(crate) fn name(&self, no: PrincipalNo) -> &str {
+        self.names.name(no)
+    }
+
+    pub(crate) fn principal(&self, no: PrincipalNo) -> Principal {
+        Principal::new(self.names.name(no)).expect("INVARIANT: only parsed principals are registered")
+    }
+
+    pub(crate) fn record(&self, no: PrincipalNo) -> &PrincipalRecord {
+        self.records.get(no as usize).expect("INVARIANT: every number has a record")
+    }
+
+    pub(crate) fn record_mut(&mut self, no: PrincipalNo) -> &mut PrincipalRecord {
+        self.records.get_mut(no as usize).expect("INVARIANT: every number has a record")
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(crate) fn find_person(&self, person: &Person) -> Option<PersonNo> {
+        self.persons.lookup(person.as_str())
+    }
+
+    pub(crate) fn person_name(&self, no: PersonNo) -> &str {
+        self.persons.name(no)
+    }
+
+    /// Whether a new person's name differs from a known one's in case only.
+    pub(crate) fn is_person_twin(&self, person: &Person) -> bool {
+        self.find_person(person).is_none()
+            && self.lower_persons.lookup(&person.as_str().to_ascii_lowercase()).is_some()
+    }
+
+    /// Principals ever registered whose names differ from `name` in case only, itself left out.
+    pub(crate) fn twins<'a>(&'a self, name: &'a Principal) -> impl Iterator<Item = PrincipalNo> + 'a {
+        let lower = self.lower.lookup(&name.as_str().to_ascii_lowercase());
+        lower
+            .into_iter()
+            .flat_map(|lower| self.twins.range((lower, 0)..=(lower, u32::MAX)))
+            .map(|((_, no), ())| *no)
+            .filter(|no| self.name(*no) != name.as_str())
+    }
+
+    /// Numbers of these persons, sorted, where all are known; none where one is new.
+    pub(crate) fn known_persons<'a>(
+        &self,
+        persons: impl IntoIterator<Item = &'a Person>,
+    ) -> Option<Vec<PersonNo>> {
+        let mut numbers =
+            persons.into_iter().map(|person| self.find_person(person)).collect::<Option<Vec<_>>>()?;
+        numbers.sort_unstable();
+        Some(numbers)
+    }
+
+    fn intern_persons<'a>(&mut self, persons: impl IntoIterator<Item = &'a Person>) -> Persons {
+        let mut numbers: Vec<PersonNo> = persons
+            .into_iter()
+            .map(|person| {
+                self.lower_persons.intern(&person.as_str().to_ascii_lowercase());
+                self.persons.intern(person.as_str())
+            })
+            .collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.into()
+    }
+
+    pub(crate) fn register<'a>(
+        &mut self,
+        name: &Principal,
+        kind: PrincipalKind,
+        persons: impl IntoIterator<Item = &'a Person>,
+    ) -> PrincipalNo {
+        let persons = self.intern_persons(persons);
+        let no = self.names.intern(name.as_str());
+        let lower = self.lower.intern(&name.as_str().to_ascii_lowercase());
+        self.twins.insert((lower, no), ());
+        for person in persons.iter() {
+            self.by_person.insert((*person, no), ());
+        }
+        self.records.push(PrincipalRecord {
+            kind: Stored(kind),
+            persons,
+            past: Vec::new(),
+            keys: Vec::new(),
+            had_key: false,
+            departed: false,
+        });
+        no
+    }
+
+    pub(crate) fn change_persons<'a>(
+        &mut self,
+        no: PrincipalNo,
+        persons: impl IntoIterator<Item = &'a Person>,
+        at: Millis,
+        forget_before: Millis,
+    ) {
+        let persons = self.intern_persons(persons);
+        for person in self.record(no).persons.clone().iter() {
+            self.by_person.remove(&(*person, no));
+        }
+        for person in persons.iter() {
+            self.by_person.insert((*person, no), ());
+        }
+        let record = self.record_mut(no);
+        let before = std::mem::replace(&mut record.persons, persons);
+        record.past.retain(|(until, _)| *until >= forget_before);
+        record.past.push((at, before));
+    }
+
+    /// Principals that share a person with `no`, itself included (entitlement separation of duties counts so).
+    pub(crate) fn same_persons(&self, no: PrincipalNo) -> Vec<PrincipalNo> {
+        let mut all: Vec<PrincipalNo> = vec![no];
+        for person in self.record(no).persons.iter() {
+            all.extend(self.by_person.range((*person, 0)..=(*person, u32::MAX)).map(|((_, no), ())| *no));
+        }
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = (PrincipalNo, &str)> {
+        (0..).zip(self.names.iter())
+    }
+}
+
+/// Distinguishes hash tables of one ledger from those of another; nothing is ever read in their order.
+pub(crate) fn hash_key(genesis: &Hash) -> HashKey {
+    let mut key = [0; 16];
+    key.copy_from_slice(&genesis[..16]);
+    HashKey(key)
+}

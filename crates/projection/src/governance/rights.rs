@@ -1,0 +1,130 @@
+//! Capacities and delegations: who may decide or act, over what, and on whose authority.
+
+use std::sync::Arc;
+
+use countersign_core::event::{Capacity, Scope};
+use countersign_core::id::{Pattern, Resource};
+use serde::{Deserialize, Serialize};
+
+use super::keyring::KeyNo;
+use super::people::PrincipalNo;
+use super::stored::{Hash, Millis, Stored};
+use crate::cow::{HashKey, Names, OrdMap, OrdSet};
+
+/// Deepest chain of delegations.
+pub(crate) const MAX_DEPTH: u64 = 8;
+/// Most capacities and delegations that a principal holds at once.
+pub(crate) const MAX_RIGHTS: usize = 1_024;
+
+/// An assignment, or a delegation made from one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Right {
+    pub(crate) capacity: Stored<Capacity>,
+    pub(crate) holder: PrincipalNo,
+    pub(crate) scope: Arc<Stored<Scope>>,
+    pub(crate) from: Millis,
+    pub(crate) until: Millis,
+    pub(crate) seq: u64,
+    /// When it was withdrawn or ended with something else. It is kept a while for what was open then.
+    pub(crate) ended_at: Option<Millis>,
+    /// What a delegation rests on, and who made it.
+    pub(crate) basis: Option<(Hash, PrincipalNo)>,
+    /// How many further delegations may follow.
+    pub(crate) depth: u64,
+    /// The keys that signed it.
+    pub(crate) signed_by: Vec<KeyNo>,
+}
+
+impl Right {
+    /// Whether it stands and its window is open.
+    pub(crate) fn is_open(&self, at: Millis) -> bool {
+        self.ended_at.is_none() && self.from <= at && at < self.until
+    }
+
+    /// Whether it held at some moment from `since` to `at`.
+    pub(crate) fn held_since(&self, since: Millis, at: Millis) -> bool {
+        self.from <= at && self.until > since && self.ended_at.is_none_or(|ended| ended >= since)
+    }
+}
+
+/// Every right that stands, and those that ended a short while ago.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Rights {
+    records: OrdMap<Hash, Right>,
+    by_holder: OrdSet<(PrincipalNo, Hash)>,
+    patterns: Names,
+    by_pattern: OrdSet<(u32, Hash)>,
+}
+
+impl Rights {
+    pub(crate) fn new(key: HashKey) -> Self {
+        Self {
+            records: OrdMap::new(),
+            by_holder: OrdSet::new(),
+            patterns: Names::new(key),
+            by_pattern: OrdSet::new(),
+        }
+    }
+
+    pub(crate) fn get(&self, id: &Hash) -> Option<&Right> {
+        self.records.get(id)
+    }
+
+    pub(crate) fn insert(&mut self, id: Hash, right: Right) {
+        self.by_holder.insert((right.holder, id), ());
+        let pattern = self.patterns.intern(right.scope.on.as_str());
+        self.by_pattern.insert((pattern, id), ());
+        self.records.insert(id, right);
+    }
+
+    /// Ends a right; it no longer counts, but is remembered.
+    pub(crate) fn end(&mut self, id: &Hash, at: Millis) {
+        if let Some(right) = self.records.get_mut(id) {
+            right.ended_at.get_or_insert(at);
+        }
+    }
+
+    /// Forgets a right that nothing open can rest on any more.
+    pub(crate) fn forget(&mut self, id: &Hash) {
+        if let Some(right) = self.records.remove(id) {
+            self.by_holder.remove(&(right.holder, *id));
+            if let Some(pattern) = self.patterns.lookup(right.scope.on.as_str()) {
+                self.by_pattern.remove(&(pattern, *id));
+            }
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Hash, &Right)> {
+        self.records.iter()
+    }
+
+    pub(crate) fn of(&self, holder: PrincipalNo) -> impl Iterator<Item = (&Hash, &Right)> {
+        self.by_holder
+            .range((holder, [0; 32])..=(holder, [0xff; 32]))
+            .filter_map(|((_, id), ())| self.records.get(id).map(|right| (id, right)))
+    }
+
+    /// Rights whose scope is on exactly this pattern.
+    pub(crate) fn on<'a>(&'a self, pattern: &Pattern) -> impl Iterator<Item = (&'a Hash, &'a Right)> + 'a {
+        let pattern = self.patterns.lookup(pattern.as_str());
+        pattern
+            .into_iter()
+            .flat_map(|pattern| self.by_pattern.range((pattern, [0; 32])..=(pattern, [0xff; 32])))
+            .filter_map(|((_, id), ())| self.records.get(id).map(|right| (id, right)))
+    }
+
+    /// Rights that could reach `resource` by name: on it, on a subtree above it, or on everything.
+    pub(crate) fn naming<'a>(
+        &'a self,
+        resource: &Resource,
+    ) -> impl Iterator<Item = (&'a Hash, &'a Right)> + 'a {
+        let text = resource.as_str();
+        let above = text.match_indices('/').map(|(at, _)| format!("{}/*", &text[..at]));
+        let patterns: Vec<Pattern> = [text.to_owned(), "*".into()]
+            .into_iter()
+            .chain(above)
+            .filter_map(|text| Pattern::new(&text).ok())
+            .collect();
+        patterns.into_iter().flat_map(move |pattern| self.on(&pattern).collect::<Vec<_>>())
+    }
+}
