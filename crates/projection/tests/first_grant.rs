@@ -37,7 +37,12 @@ struct Bench {
 }
 
 impl Bench {
-    fn say(&mut self, author: &str, cosigners: &[&str], event: impl Into<Event>) -> Result<StatementDigest, RefusalCode> {
+    fn say(
+        &mut self,
+        author: &str,
+        cosigners: &[&str],
+        event: impl Into<Event>,
+    ) -> Result<StatementDigest, RefusalCode> {
         let event = event.into();
         let ledger = match (&event, self.state.ledger_id()) {
             (Event::LedgerOpened(event), _) => LedgerRef::Name(event.name.clone()),
@@ -165,7 +170,9 @@ fn publish(bench: &mut Bench) {
         }],
         sod: Default::default(),
         summary: None,
-        tiers: [TierRule { max_seconds: Seconds::new(86_400).unwrap(), tier: Tier::Medium }].into_iter().collect(),
+        tiers: [TierRule { max_seconds: Seconds::new(86_400).unwrap(), tier: Tier::Medium }]
+            .into_iter()
+            .collect(),
         windows: None,
     };
     let published = PolicyPublished {
@@ -200,7 +207,10 @@ fn a_request_becomes_a_grant_and_ends() {
     assert_eq!(bench.say("user:alice", &[], ask(86_401)), Err(RefusalCode::AboveCeiling));
     let request = bench.say("user:alice", &[], ask(3_600)).unwrap();
     let clause = bench.state.clause_of_request(&request, bench.now).unwrap();
-    assert_eq!(bench.state.propose_grant(&request, bench.now).unwrap_err().code, RefusalCode::ApprovalMissing);
+    assert_eq!(
+        bench.state.propose_grant(&request, bench.now).unwrap_err().code,
+        RefusalCode::ApprovalMissing
+    );
     let approve = |capacity| AccessApproved {
         capacity,
         clause,

@@ -183,7 +183,7 @@ impl Context<'_> {
             "the grant replaces what the request names, as long as that is active",
         )?;
         self.live.check_sod(request.subject, &request.event.resource, &request.event.role, replaced)?;
-        let (deciders, rests_on) = match &event.exception {
+        let (deciders, parents) = match &event.exception {
             Some(exception) => self.by_exception(&digest, request, event, exception, &resolved)?,
             None => self.by_path(request, event, &resolved)?,
         };
@@ -195,11 +195,8 @@ impl Context<'_> {
         }
         let until = match &event.hold {
             Hold::Class(_) => FOREVER,
-            Hold::Seconds(seconds) => {
-                self.at.saturating_plus_seconds(seconds.count()).millis().min(terms.exception_until)
-            }
+            Hold::Seconds(seconds) => self.at.saturating_plus_seconds(seconds.count()).millis(),
         };
-        let parents = rests_on;
         let exception = event.exception.map(|exception| *exception.as_bytes());
         let rare = (exception.is_some() || !parents.is_empty()).then_some(Rare { exception, parents });
         Ok(Change::Grant {
@@ -209,7 +206,8 @@ impl Context<'_> {
                 subject: request.subject,
                 resource: request.resource,
                 role: request.event.role.clone(),
-                until,
+                // A grant that rests on an exception never outlasts it.
+                until: until.min(terms.exception_until),
                 class: terms.class,
                 rare,
             },

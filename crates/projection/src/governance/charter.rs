@@ -39,6 +39,12 @@ pub(crate) fn check_alone(charter: &Charter) -> Result<(), Refusal> {
     if persons.iter().collect::<BTreeSet<_>>().len() != persons.len() {
         return invalid("a person stands in the charter twice");
     }
+    let lower: BTreeSet<String> = persons.iter().map(|person| person.as_str().to_ascii_lowercase()).collect();
+    ensure(
+        lower.len() == persons.len(),
+        RefusalCode::CaseTwin,
+        "two persons in the charter differ in case only",
+    )?;
     let principals = charter.principals();
     if principals.iter().map(|(name, _)| name).collect::<BTreeSet<_>>().len() != principals.len() {
         return invalid("a principal stands in the charter twice");

@@ -122,12 +122,7 @@ impl Context<'_> {
         let from = event.from.unwrap_or(self.seq);
         let charter = &self.live.charter;
         if charter.is_governor(owner) || charter.is_recovery(owner) {
-            self.may_distrust_charter_key(owner)?;
-            ensure(
-                from >= self.seq || !self.cosigners.is_empty(),
-                RefusalCode::SecondPerson,
-                "an earlier position needs a second person",
-            )?;
+            self.may_distrust_charter_key(owner, from < self.seq)?;
         } else {
             if owner != self.author && !charter.is_governor(self.author) {
                 self.registrar_everywhere(self.author)?;
@@ -162,24 +157,29 @@ impl Context<'_> {
         Ok(Change::Compromise { key, from })
     }
 
-    /// The holder, or k-1 other governors, or the recovery quorum.
-    fn may_distrust_charter_key(&self, owner: PrincipalNo) -> Result<(), Refusal> {
+    /// The holder, or k-1 other governors, or the recovery quorum; for an earlier position in any case two persons.
+    fn may_distrust_charter_key(&self, owner: PrincipalNo, earlier: bool) -> Result<(), Refusal> {
         let charter = &self.live.charter;
         let signers: Vec<PrincipalNo> = self.signers().collect();
         let count = signers.len() as u64;
-        let others = charter.text.quorum.saturating_sub(1).max(1);
-        let by_holder = signers == [owner];
+        let at_least = |wanted: u64| if earlier { wanted.max(2) } else { wanted };
+        let second = |no: PrincipalNo| charter.is_governor(no) || self.is_registrar_everywhere(no);
+        let by_holder =
+            self.author == owner && count == at_least(1) && self.cosigners.iter().all(|no| second(*no));
         let by_governors = charter.text.quorum > 1
-            && count == others
+            && count == at_least(charter.text.quorum - 1)
             && signers.iter().all(|no| *no != owner && charter.is_governor(*no));
         let by_recovery = charter.text.recovery.as_ref().is_some_and(|recovery| {
-            count == recovery.quorum && signers.iter().all(|no| charter.is_recovery(*no))
+            count == at_least(recovery.quorum) && signers.iter().all(|no| charter.is_recovery(*no))
         });
-        ensure(
-            by_holder || by_governors || by_recovery,
-            RefusalCode::CharterOnly,
-            "by the holder, k-1 other governors, or the recovery quorum",
-        )
+        if by_holder || by_governors || by_recovery {
+            return Ok(());
+        }
+        if earlier && self.cosigners.is_empty() && (self.author == owner || charter.is_governor(self.author))
+        {
+            return refuse(RefusalCode::SecondPerson, "an earlier position needs a second person");
+        }
+        refuse(RefusalCode::CharterOnly, "by the holder, k-1 other governors, or the recovery quorum")
     }
 
     /// Refuses what would leave fewer live governors than the quorum.

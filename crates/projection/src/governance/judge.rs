@@ -144,6 +144,11 @@ fn genesis(signed: &SignedStatement) -> Result<&countersign_core::event::LedgerO
     let (Event::LedgerOpened(event), LedgerRef::Name(name)) = (&statement.event, &statement.ledger) else {
         return refuse(RefusalCode::Genesis, "the first entry opens the ledger under its bare name");
     };
+    ensure(
+        event.rules <= RULES,
+        RefusalCode::NeedsRules,
+        format!("genesis names rules {}, this build knows {RULES}", event.rules),
+    )?;
     let charter = event.charter();
     let first = event.governors.iter().next();
     let fits =
