@@ -1,5 +1,6 @@
 //! Projections of a countersign ledger, and the governance rules with their state.
 
+pub mod as_of;
 #[cfg(feature = "bench-internals")]
 #[doc(hidden)]
 pub mod cow;
@@ -12,3 +13,11 @@ pub mod cow;
 )]
 pub(crate) mod cow;
 pub mod governance;
+pub mod periods;
+pub mod projection;
+pub mod registry;
+pub mod runner;
+pub mod snapshot;
+pub mod test_kit;
+
+mod state;

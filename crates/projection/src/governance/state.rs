@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign_core::digest::{Digest, KeyId, LeafHash, StatementDigest, sha256};
+use countersign_core::digest::{Digest, KeyId, StatementDigest, sha256};
 use countersign_core::entry::Head;
 use countersign_core::event::{Charter, KeyHolder, PrincipalKind};
 use countersign_core::id::{LedgerId, LedgerName, Person, Principal};
@@ -210,18 +210,6 @@ impl State {
     pub fn to_snapshot(&self) -> Vec<u8> {
         let parts = (self.head.size, self.head.leaf.as_bytes(), self.recorded_at, &self.live);
         postcard::to_stdvec(&parts).expect("the state holds nothing that postcard can not write")
-    }
-
-    /// Reads a state back. The bytes must come from where states are trusted: whoever writes them writes the state.
-    pub(crate) fn from_snapshot(bytes: &[u8]) -> Option<Self> {
-        let (size, leaf, recorded_at, live): (u64, Hash, Millis, Option<Live>) =
-            postcard::from_bytes(bytes).ok()?;
-        Some(Self {
-            head: Head { size, leaf: LeafHash::new(leaf) },
-            recorded_at,
-            live,
-            endings: Arc::from([]),
-        })
     }
 
     /// The state as it stands at `at` if no entry comes until then: what time ends has ended.
