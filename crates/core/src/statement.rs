@@ -92,6 +92,16 @@ impl Statement {
         Ok(SignedStatement::new(self, bytes.clone(), 0..bytes.len(), Vec::new()))
     }
 
+    /// The statement with signatures that were collected elsewhere. Nothing about them is proved.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub fn assemble(self, signatures: Vec<SignaturePart>) -> Result<SignedStatement, Fault> {
+        let mut signed = self.prepare()?;
+        signed.signatures = signatures;
+        Ok(signed)
+    }
+
     /// Signs with the author's key.
     ///
     /// # Errors
