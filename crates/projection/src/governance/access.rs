@@ -295,6 +295,9 @@ impl Context<'_> {
         )?;
         let personal = self.live.exceptions.personal.get(exception.as_bytes());
         let Some(personal) = personal.filter(|personal| personal.request == *digest) else {
+            if request.exception == Some(*exception.as_bytes()) {
+                return refuse(RefusalCode::ExceptionOver, "the exception has run out");
+            }
             return refuse(RefusalCode::NoSuchException, "no such exception stands for the request");
         };
         self.check_counts(&personal.approval, request, resolved)?;
@@ -436,8 +439,9 @@ impl Context<'_> {
 
     /// An approval has to bring the path further, together with those that count already.
     fn check_progress(&self, request: &Request, path: &PathRule, new: &Approval) -> Result<(), Refusal> {
-        let counting: Vec<Approval> =
-            request.approvals.iter().filter(|approval| self.live.counts(approval)).cloned().collect();
+        // A stale approval stands for nothing under the clause in force, so it is in nobody's way.
+        let counting = |approval: &&Approval| self.live.counts(approval) && approval.clause == new.clause;
+        let counting: Vec<Approval> = request.approvals.iter().filter(counting).cloned().collect();
         let with: Vec<Approval> = counting.iter().cloned().chain([new.clone()]).collect();
         self.live.check_enrollers(&with, request, self.now)?;
         let candidates: Vec<Candidate> =

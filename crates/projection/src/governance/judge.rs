@@ -225,6 +225,10 @@ pub(crate) struct Context<'a> {
 impl<'a> Context<'a> {
     fn new(live: &'a Live, seq: u64, signed: &'a SignedStatement, at: Timestamp) -> Result<Self, Refusal> {
         let statement = signed.statement();
+        // Before everything else of the envelope: a second genesis names keys that are enrolled already.
+        if matches!(statement.event, Event::LedgerOpened(_)) {
+            return refuse(RefusalCode::Genesis, "a ledger is opened once");
+        }
         ensure(
             live.rules == RULES,
             RefusalCode::NeedsRules,
