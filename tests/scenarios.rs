@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use countersign_scenario::{check, find, load};
+use countersign_scenario::{check, find, load, run};
 
 fn files() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
-    let files = find(&root).unwrap();
+    let files = find(&root).expect("the folder of scenarios can be listed");
     assert!(files.len() >= 100, "only {} scenario files", files.len());
     files
 }
@@ -25,4 +25,27 @@ fn every_scenario_is_well_formed() {
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn every_scenario_goes_as_it_says() {
+    let files = files();
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let work = || {
+        let mut failed = Vec::new();
+        while let Some(path) = files.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+            match load(path).map(|scenario| run(&scenario)) {
+                Ok(report) if report.passed() => {}
+                Ok(report) => failed.push(format!("{}\n{report}", path.display())),
+                Err(error) => failed.push(error.to_string()),
+            }
+        }
+        failed
+    };
+    let mut failed: Vec<String> = std::thread::scope(|scope| {
+        let workers = [scope.spawn(work), scope.spawn(work)];
+        workers.into_iter().flat_map(|worker| worker.join().expect("a run does not panic")).collect()
+    });
+    failed.sort();
+    assert!(failed.is_empty(), "{} of {} failed\n\n{}", failed.len(), files.len(), failed.join("\n\n"));
 }

@@ -1,12 +1,15 @@
 //! Keys of the principals, and the statements that a setup stands for.
 
-use countersign_core::digest::sha256;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use countersign_core::digest::{KeyId, sha256};
 use countersign_core::id::Principal;
-use countersign_core::key::SecretKey;
+use countersign_core::key::{SecretKey, SignerKey as _};
 use countersign_core::time::Timestamp;
 
 use crate::expand::Problem;
-use crate::file::{Common, Setup, Step};
+use crate::file::{Cast, Common, Setup, Step};
 use crate::json::Json;
 use crate::when::When;
 
@@ -14,11 +17,12 @@ use crate::when::When;
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
     ledger: String,
+    made: RefCell<BTreeMap<KeyId, SecretKey>>,
 }
 
 impl Keys {
     pub(crate) fn new(setup: &Setup) -> Self {
-        Self { ledger: ledger_name(setup) }
+        Self { ledger: ledger_name(setup), made: RefCell::default() }
     }
 
     /// The key that `principal`, `principal#label` or, where `owner` is known, `#label` names.
@@ -42,7 +46,14 @@ impl Keys {
             b"\0",
             label.as_bytes(),
         ];
-        Ok(SecretKey::from_seed(&sha256(&parts)))
+        let key = SecretKey::from_seed(&sha256(&parts));
+        self.made.borrow_mut().insert(key.public_key().key_id(), key.clone());
+        Ok(key)
+    }
+
+    /// A key that was asked for before.
+    pub(crate) fn known(&self, id: &KeyId) -> Option<SecretKey> {
+        self.made.borrow().get(id).cloned()
     }
 }
 
@@ -68,9 +79,16 @@ pub(crate) fn opening(setup: &Setup) -> Result<Vec<Step>, Problem> {
     let recovery: Vec<&Principal> = setup.recovery.iter().flat_map(|recovery| &recovery.keys).collect();
     let named: Vec<&Principal> = governors.iter().copied().chain([recorder]).chain(recovery).collect();
     let council = usize::try_from(quorum).unwrap_or(usize::MAX).min(governors.len());
-    let by_council = |id: String, event: Json| {
-        let cosigners = governors.iter().take(council).skip(1);
-        step(id, first, cosigners.map(ToString::to_string).collect(), event)
+    // Nobody signs for the own person, so governors whose second account it is stand back.
+    let by_council = |id: String, about: Option<&Cast>, event: Json| {
+        let is_own = |governor: &&&Principal| {
+            about.is_some_and(|about| {
+                setup.cast(governor.as_str()).is_some_and(|own| shares_person(own, about))
+            })
+        };
+        let mut signers = governors.iter().filter(|governor| !is_own(governor)).take(council);
+        let author = signers.next().unwrap_or(first);
+        step(id, author, signers.map(ToString::to_string).collect(), event)
     };
 
     let others = named.iter().filter(|name| name != &first).map(ToString::to_string).collect();
@@ -80,26 +98,27 @@ pub(crate) fn opening(setup: &Setup) -> Result<Vec<Step>, Problem> {
     for cast in setup.principals.iter().filter(|cast| cast.registered && !named.contains(&&cast.name)) {
         let name = cast.name.as_str();
         let register = event("principal.registered", [("principal", name.into())]);
-        steps.push(by_council(format!("principal:{name}"), register));
+        steps.push(by_council(format!("principal:{name}"), Some(cast), register));
         let enrol = event("key.enrolled", [("enrolment", "first".into()), ("principal", name.into())]);
-        steps.push(by_council(format!("key:{name}"), enrol));
+        steps.push(by_council(format!("key:{name}"), Some(cast), enrol));
     }
     for resource in &setup.resources {
         let name = word(resource, "resource");
-        steps.push(by_council(format!("resource:{name}"), typed("resource.registered", resource)?));
+        steps.push(by_council(format!("resource:{name}"), None, typed("resource.registered", resource)?));
     }
     for capacity in &setup.capacities {
         let id = format!("capacity:{}/{}", word(capacity, "holder"), word(capacity, "capacity"));
         let twin = steps.iter().filter(|step| step.common.id.as_deref() == Some(&*id)).count();
         let id = if twin == 0 { id } else { format!("{id}/{}", scope_of(capacity)) };
-        steps.push(by_council(id, typed("capacity.assigned", capacity)?));
+        let holder = setup.cast(word(capacity, "holder"));
+        steps.push(by_council(id, holder, typed("capacity.assigned", capacity)?));
     }
     for (index, policy) in setup.policies.iter().enumerate() {
         let id = format!("policy:{}", word(policy, "name"));
         let published = typed("policy.published", policy)?;
         // Governors stand in for the policy owner until the first policy is in force.
         steps.push(if index == 0 {
-            by_council(id, published)
+            by_council(id, None, published)
         } else {
             let owner = policy_owner(setup, policy)
                 .ok_or_else(|| format!("{id}: the setup has no policy owner whose scope holds it"))?;
@@ -107,6 +126,11 @@ pub(crate) fn opening(setup: &Setup) -> Result<Vec<Step>, Problem> {
         });
     }
     Ok(steps)
+}
+
+fn shares_person(left: &Cast, right: &Cast) -> bool {
+    let persons = |cast: &Cast| cast.person.iter().chain(&cast.controllers).cloned().collect::<BTreeSet<_>>();
+    !persons(left).is_disjoint(&persons(right))
 }
 
 /// How many governors sign together.

@@ -8,6 +8,8 @@ mod check;
 mod expand;
 mod file;
 mod json;
+mod report;
+mod run;
 mod when;
 
 pub use check::check;
@@ -16,4 +18,6 @@ pub use file::{
     Step, find, load, parse,
 };
 pub use json::Json;
+pub use report::{Failure, Finding, Report};
+pub use run::run;
 pub use when::When;

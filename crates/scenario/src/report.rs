@@ -1,0 +1,163 @@
+//! What a run found.
+
+use std::fmt;
+
+use countersign_core::fault::{Fault, FaultCode};
+use countersign_projection::governance::{Refusal, RefusalCode};
+
+/// What a run of a scenario found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The scenario's title.
+    pub title: String,
+    /// The requirements that it tests.
+    pub requirements: Vec<String>,
+    /// How many statements were admitted, those of the setup and of fillings included.
+    pub admitted: u64,
+    /// The codes of the refusals that were expected and came, in order.
+    pub refused: Vec<&'static str>,
+    /// How many questions were answered as expected.
+    pub answered: u64,
+    /// What did not go as expected.
+    pub failures: Vec<Failure>,
+}
+
+impl Report {
+    /// Whether everything went as expected.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.failures.is_empty()
+    }
+}
+
+/// One thing that did not go as expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Which item of the timeline: its place, counted from 1, its id, and what it is.
+    pub item: String,
+    /// What was expected.
+    pub expected: Finding,
+    /// What happened.
+    pub happened: Finding,
+}
+
+/// A verdict or an answer, with what there is to say about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// `admitted`, a code, an answer, or a sentence.
+    pub word: String,
+    /// The facts of this case.
+    pub detail: Option<String>,
+    /// What the code means.
+    pub meaning: Option<&'static str>,
+    /// The requirements that the rule enforces.
+    pub requirements: &'static [&'static str],
+}
+
+impl Finding {
+    pub(crate) fn plain(word: impl Into<String>) -> Self {
+        Self { word: word.into(), detail: None, meaning: None, requirements: &[] }
+    }
+
+    /// What is expected: `admitted`, or a code. None where the word is neither.
+    pub(crate) fn expected(word: &str) -> Option<Self> {
+        if word == "admitted" {
+            return Some(Self::plain(word));
+        }
+        let rule = RefusalCode::ALL.iter().find(|code| code.as_str() == word);
+        let fault = FAULTS.iter().find(|(code, _)| code.as_str() == word);
+        match (rule, fault) {
+            (Some(code), _) => Some(Self::code(*code, None)),
+            (None, Some((_, meaning))) => Some(Self { meaning: Some(meaning), ..Self::plain(word) }),
+            (None, None) => None,
+        }
+    }
+
+    fn code(code: RefusalCode, detail: Option<String>) -> Self {
+        Self {
+            word: code.as_str().into(),
+            detail,
+            meaning: Some(code.meaning().trim()),
+            requirements: code.requirements(),
+        }
+    }
+}
+
+impl From<Refusal> for Finding {
+    fn from(refusal: Refusal) -> Self {
+        Self::code(refusal.code, Some(refusal.detail))
+    }
+}
+
+impl From<Fault> for Finding {
+    fn from(fault: Fault) -> Self {
+        let known = FAULTS.iter().find(|(code, _)| *code == fault.code);
+        Self {
+            detail: Some(fault.detail),
+            meaning: known.map(|(_, meaning)| *meaning),
+            ..Self::plain(fault.code.as_str())
+        }
+    }
+}
+
+/// The faults that a statement can have before any rule looks at it.
+const FAULTS: [(FaultCode, &str); 16] = [
+    (FaultCode::Base64, "Base64 that is not strict, or of the wrong length."),
+    (FaultCode::Depth, "Nested deeper than the limit."),
+    (FaultCode::KeyForm, "A member name is not of the form that statements use."),
+    (FaultCode::LineTooLong, "The entry would be too long."),
+    (FaultCode::Number, "A number is out of range, or negative."),
+    (FaultCode::Schema, "A member is missing, unknown, or of the wrong form."),
+    (FaultCode::Signature, "A signature does not verify."),
+    (FaultCode::SignatureOrder, "The signatures are not sorted, not unique, or more than 64."),
+    (FaultCode::SignerSet, "The signers are not exactly those that the kind asks for."),
+    (FaultCode::StatementTooLong, "The statement is too long."),
+    (FaultCode::Text, "A text is empty, or has a character that is refused."),
+    (FaultCode::Time, "Not an instant of the one accepted form."),
+    (FaultCode::UnknownKey, "A signing key was never admitted."),
+    (FaultCode::UnknownKind, "The event's type is unknown."),
+    (FaultCode::Unsigned, "There are no signatures."),
+    (FaultCode::WeakKey, "The public key is not canonical, of small order, or has torsion."),
+];
+
+/// The code of this word, if it is one.
+pub(crate) fn code(word: &str) -> Option<&'static str> {
+    let rules = RefusalCode::ALL.iter().map(|code| code.as_str());
+    rules.chain(FAULTS.iter().map(|(code, _)| code.as_str())).find(|code| *code == word)
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.word)?;
+        if let Some(detail) = &self.detail {
+            write!(f, ": {detail}")?;
+        }
+        if let Some(meaning) = self.meaning {
+            write!(f, "\n              {meaning}")?;
+        }
+        if !self.requirements.is_empty() {
+            write!(f, " ({})", self.requirements.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  {}\n    expected  {}\n    happened  {}", self.item, self.expected, self.happened)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.passed() { "passed" } else { "FAILED" };
+        write!(f, "{verdict}  {}", self.title)?;
+        if !self.requirements.is_empty() {
+            write!(f, " [{}]", self.requirements.join(" "))?;
+        }
+        for failure in &self.failures {
+            write!(f, "\n{failure}")?;
+        }
+        Ok(())
+    }
+}
