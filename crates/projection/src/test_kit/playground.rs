@@ -120,6 +120,15 @@ impl Playground {
         Self::key(RECORDER)
     }
 
+    /// A hold of so many seconds, as requests ask for.
+    ///
+    /// # Panics
+    /// If `seconds` is 0, or above 2^53-1.
+    #[must_use]
+    pub fn hold(seconds: u64) -> Hold {
+        Hold::Seconds(self::seconds(seconds))
+    }
+
     /// Signs, judges and records a statement. New keys in the event prove possession; without cosigners it says what was seen.
     ///
     /// # Errors
@@ -223,7 +232,7 @@ impl Playground {
         role: &str,
         seconds: u64,
     ) -> Result<StatementDigest, Refusal> {
-        let request = self.request(subject, resource, role, for_seconds(seconds), None)?;
+        let request = self.request(subject, resource, role, Self::hold(seconds), None)?;
         self.approve(owner_of(resource), request)?;
         self.grant(request)
     }
@@ -351,7 +360,7 @@ impl Playground {
         self.pass(12 * DAY);
         // The ten days are over, and the next entry finds it.
         let request =
-            self.request("user:worker-a", "app:billing", "writer", for_seconds(20 * DAY), Some(first))?;
+            self.request("user:worker-a", "app:billing", "writer", Self::hold(20 * DAY), Some(first))?;
         self.approve("user:owner-a", request)?;
         self.grant(request)?;
         self.pass(DAY);
@@ -369,7 +378,7 @@ impl Playground {
         let request = self.request("user:worker-b", "app:billing", "writer", standing, None)?;
         self.approve("user:owner-a", request)?;
         self.grant(request)?;
-        self.request("user:worker-a", "app:billing", "reader", for_seconds(DAY), None)?;
+        self.request("user:worker-a", "app:billing", "reader", Self::hold(DAY), None)?;
         Ok(())
     }
 
@@ -511,10 +520,6 @@ fn text(words: &str) -> Text {
 
 fn seconds(count: u64) -> Seconds {
     Seconds::new(count).expect("more than no time")
-}
-
-fn for_seconds(count: u64) -> Hold {
-    Hold::Seconds(seconds(count))
 }
 
 fn key_bytes(key: &SecretKey) -> KeyBytes {
