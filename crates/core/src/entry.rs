@@ -10,7 +10,7 @@ use crate::fault::{Fault, FaultCode};
 use crate::scan::{MAX_ENTRY_DEPTH, scan};
 use crate::statement::{SignaturePart, Signatures, SignedStatement, Statement, Version, read_statement};
 use crate::time::Timestamp;
-use crate::wire::{Reader, Writer};
+use crate::wire::{MemberSchema, Reader, Wire as _, Writer, named_schema, object_schema};
 
 /// Longest entry in bytes, without the line feed that follows it in a file: the limit of a tile bundle.
 pub const MAX_ENTRY_LEN: usize = 65_535;
@@ -36,6 +36,41 @@ impl Head {
 #[must_use]
 pub fn leaf_hash(entry: &[u8]) -> LeafHash {
     LeafHash::new(sha256(&[&[0], entry]))
+}
+
+/// The JSON Schema of an entry.
+#[must_use]
+pub fn entry_schema() -> String {
+    let own = [
+        member("prev", "The leaf hash of the entry before; in genesis 64 zeros.", LeafHash::schema()),
+        member(
+            "recorded_at",
+            "The recorder's clock. It never goes back, and is the only time rules use.",
+            Timestamp::schema(),
+        ),
+        member("seq", "The 0-based place in the chain.", u64::schema()),
+    ];
+    let members: Vec<_> = own.into_iter().chain(submission_members()).collect();
+    named_schema("Entry", "A signed statement at its place in the chain.", &object_schema(&members, None))
+}
+
+/// The JSON Schema of the submission form of a signed statement.
+#[must_use]
+pub fn submission_schema() -> String {
+    let members = object_schema(&submission_members(), None);
+    named_schema("Submission", "A signed statement as it is handed to a ledger.", &members)
+}
+
+fn submission_members() -> [MemberSchema; 3] {
+    [
+        member("signatures", "Sorted by `keyid`, which no two share.", Signatures::schema()),
+        member("statement", "The statement: its exact bytes are what is signed.", Statement::schema()),
+        member("v", "The format version.", Version::schema()),
+    ]
+}
+
+fn member(name: &'static str, doc: &'static str, schema: String) -> MemberSchema {
+    MemberSchema { name, doc, schema, optional: false }
 }
 
 /// A signed statement at its place in the chain: exact bytes and what they say.

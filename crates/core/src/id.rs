@@ -17,7 +17,7 @@ pub struct ParseNameError {
 }
 
 macro_rules! names {
-    ($($(#[doc = $doc:literal])+ $name:ident: $check:path, $expected:literal;)*) => {$(
+    ($($(#[doc = $doc:literal])+ $name:ident: $check:path, $expected:literal, $schema:expr;)*) => {$(
         $(#[doc = $doc])+
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
@@ -74,7 +74,7 @@ macro_rules! names {
             }
 
             fn schema() -> String {
-                concat!("{\"type\":\"string\",\"$comment\":\"", $expected, "\"}").into()
+                crate::wire::named_schema(stringify!($name), concat!($($doc),+), $schema)
             }
         }
     )*};
@@ -82,23 +82,23 @@ macro_rules! names {
 
 names! {
     /// Who acts: a human, service, workload, automation, vendor automation or agent, like `user:alice`, or a SPIFFE ID.
-    Principal: is_principal, "a principal, like user:alice or spiffe://example.org/service";
+    Principal: is_principal, "a principal, like user:alice or spiffe://example.org/service", schemas::PRINCIPAL;
     /// Whom separation of duties counts, like `person:alice`. Never a signer.
-    Person: is_person, "a person, like person:alice";
+    Person: is_person, "a person, like person:alice", schemas::PERSON;
     /// What access is to, like `team:acme/payments`.
-    Resource: is_resource, "a resource, like team:acme/payments";
+    Resource: is_resource, "a resource, like team:acme/payments", schemas::RESOURCE;
     /// What may be done, like `member`. With a resource it makes an entitlement.
-    Role: is_word, "a role, [a-z][a-z0-9_-]{0,63}";
+    Role: is_word, "a role, [a-z][a-z0-9_-]{0,63}", schemas::WORD;
     /// The name of a policy, of a rule in one, or of a standing class.
-    Label: is_word, "a label, [a-z][a-z0-9_-]{0,63}";
+    Label: is_word, "a label, [a-z][a-z0-9_-]{0,63}", schemas::WORD;
     /// A business process, like `billing/month-end`.
-    Process: is_path_word, "a process, [a-z0-9][a-z0-9._/-]{0,127}";
+    Process: is_path_word, "a process, [a-z0-9][a-z0-9._/-]{0,127}", schemas::PATH_WORD;
     /// The namespace of custom events, like `example.org/tickets`.
-    Namespace: is_path_word, "a namespace, [a-z0-9][a-z0-9._/-]{0,127}";
+    Namespace: is_path_word, "a namespace, [a-z0-9][a-z0-9._/-]{0,127}", schemas::PATH_WORD;
     /// The bare name of a ledger, which genesis carries. Every later statement carries the [`LedgerId`].
-    LedgerName: is_ledger_name, "a ledger name, [a-z0-9][a-z0-9._/-]{0,127}, not ending in / and 64 hexadecimal digits";
+    LedgerName: is_ledger_name, "a ledger name, [a-z0-9][a-z0-9._/-]{0,127}, not ending in / and 64 hexadecimal digits", schemas::LEDGER_NAME;
     /// Which things a scope takes in: `*`, a resource, or the subtree below one, like `team:acme/*`.
-    Pattern: is_pattern, "*, a resource, or a subtree like team:acme/*";
+    Pattern: is_pattern, "*, a resource, or a subtree like team:acme/*", schemas::PATTERN;
 }
 
 impl Principal {
@@ -241,12 +241,25 @@ impl Wire for LedgerRef {
     }
 
     fn schema() -> String {
-        "{\"type\":\"string\",\"$comment\":\"a ledger name in genesis, else a ledger id name/<64 hex>\"}"
-            .into()
+        let doc = "The bare ledger name in genesis; in every other statement the ledger id, `name/<64 hexadecimal digits>`.";
+        crate::wire::named_schema("LedgerRef", doc, schemas::LEDGER_REF)
     }
 }
 
 const SPIFFE: &str = "spiffe://";
+
+/// The forms as members of a JSON Schema. A test holds them against the functions below.
+mod schemas {
+    pub(super) const PRINCIPAL: &str = r#""type":"string","anyOf":[{"pattern":"^[a-z][a-z0-9_-]{0,31}:[A-Za-z0-9._@/+-]{1,255}$","not":{"pattern":"^(person|spiffe):"}},{"pattern":"^spiffe://[a-z0-9._-]{1,255}(/[A-Za-z0-9._-]+)*$","maxLength":2048,"not":{"pattern":"^spiffe://[^/]+(/[^/]+)*/\\.{1,2}(/|$)"}}]"#;
+    pub(super) const PERSON: &str = r#""type":"string","pattern":"^person:[A-Za-z0-9._@/+-]{1,255}$""#;
+    pub(super) const RESOURCE: &str = r#""type":"string","pattern":"^[a-z][a-z0-9_-]{0,31}:[A-Za-z0-9._@+-]{1,128}(/[A-Za-z0-9._@+-]{1,128}){0,15}$","not":{"pattern":"[:/]\\.{1,2}(/|$)"}"#;
+    pub(super) const WORD: &str = r#""type":"string","pattern":"^[a-z][a-z0-9_-]{0,63}$""#;
+    pub(super) const PATH_WORD: &str = r#""type":"string","pattern":"^[a-z0-9][a-z0-9._/-]{0,127}$""#;
+    pub(super) const LEDGER_NAME: &str =
+        r#""type":"string","pattern":"^[a-z0-9][a-z0-9._/-]{0,127}$","not":{"pattern":"/[0-9a-f]{64}$"}"#;
+    pub(super) const LEDGER_REF: &str = r#""type":"string","pattern":"^[a-z0-9][a-z0-9._/-]{0,127}(/[0-9a-f]{64})?$","not":{"pattern":"/[0-9a-f]{64}/[0-9a-f]{64}$"}"#;
+    pub(super) const PATTERN: &str = r#""type":"string","pattern":"^(\\*|[a-z][a-z0-9_-]{0,31}:[A-Za-z0-9._@+-]{1,128}(/[A-Za-z0-9._@+-]{1,128}){0,15}(/\\*)?)$","not":{"pattern":"[:/]\\.{1,2}(/|$)"}"#;
+}
 
 fn is_kind(text: &str) -> bool {
     (1..=32).contains(&text.len())

@@ -8,7 +8,9 @@ use crate::event::{Capacity, EndEvent, Tier};
 use crate::fault::{Fault, FaultCode};
 use crate::id::{Label, Namespace, Pattern, Process, Resource, Role};
 use crate::time::Seconds;
-use crate::wire::{Ranked, Reader, Set, Sorted, Text, Wire, Writer, encode};
+use crate::wire::{
+    Ranked, Reader, Set, Sorted, Text, Wire, Writer, encode, lone_member_schema, named_schema,
+};
 
 /// Most requirements (capacities asked for) in one approval path.
 pub const MAX_REQUIREMENTS: usize = 12;
@@ -199,6 +201,8 @@ impl Clause {
 macro_rules! ranked {
     ($($name:ident by $member:ident;)*) => {$(
         impl Ranked for $name {
+            const MEMBER: &'static str = stringify!($member);
+
             fn rank(&self) -> &str {
                 self.$member.as_str()
             }
@@ -331,21 +335,19 @@ impl Wire for Path {
     }
 
     fn schema() -> String {
-        let list = "{\"type\":\"array\",\"minItems\":1,\"items\":{\"$ref\":\"#/$defs/path\"}}";
-        let one = |name: &str, schema: &str| {
-            format!(
-                "{{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{{\"{name}\":{schema}}},\"required\":[\"{name}\"]}}"
-            )
-        };
-        format!(
-            "{{\"$defs\":{{\"path\":{{\"oneOf\":[{},{},{},{},{}]}}}},\"$ref\":\"#/$defs/path\"}}",
-            one("all", list),
-            one("any", list),
-            format_args!(
-                "{{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{{\"at_least\":{{\"type\":\"integer\",\"minimum\":1}},\"of\":{list}}},\"required\":[\"at_least\",\"of\"]}}"
-            ),
-            one("capacity", &Capacity::schema()),
-            one("stages", list),
-        )
+        let list = r##"{"type":"array","minItems":1,"items":{"$ref":"#/$defs/Path"}}"##;
+        let at_least = format!(
+            r#"{{"type":"object","additionalProperties":false,"properties":{{"at_least":{{"type":"integer","minimum":1}},"of":{list}}},"required":["at_least","of"]}}"#
+        );
+        let forms = [
+            lone_member_schema("capacity", &Capacity::schema()),
+            lone_member_schema("all", list),
+            lone_member_schema("any", list),
+            at_least,
+            lone_member_schema("stages", list),
+        ];
+        let doc = "Who must agree: a holder of a capacity; all or any of these; at least so many of these; or stages, each one only \
+                   after the one before is met. Nested at most 4 deep, with at most 12 capacities in all, of those that decide.";
+        named_schema("Path", doc, &format!("\"oneOf\":[{}]", forms.join(",")))
     }
 }

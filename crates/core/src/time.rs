@@ -7,7 +7,7 @@ use chrono::{DateTime, Datelike as _, NaiveDate, Timelike as _};
 
 use crate::fault::{Fault, FaultCode};
 use crate::scan::MAX_INTEGER;
-use crate::wire::{Reader, Wire, Writer};
+use crate::wire::{Reader, Wire, Writer, named_schema};
 
 /// An instant in UTC with millisecond precision, 1970-01-01 to 9999-12-31, written `YYYY-MM-DDTHH:MM:SS.mmmZ`.
 ///
@@ -136,7 +136,9 @@ impl Wire for Timestamp {
     }
 
     fn schema() -> String {
-        "{\"type\":\"string\",\"pattern\":\"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\\\.[0-9]{3}Z$\"}".into()
+        let doc = "An instant in UTC with three decimals, 1970 to 9999, no leap second.";
+        let pattern = r#""type":"string","format":"date-time","pattern":"^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\\.[0-9]{3}Z$""#;
+        named_schema("Timestamp", doc, pattern)
     }
 }
 
@@ -176,7 +178,8 @@ impl Wire for Seconds {
     }
 
     fn schema() -> String {
-        format!("{{\"type\":\"integer\",\"minimum\":1,\"maximum\":{MAX_INTEGER}}}")
+        let schema = format!("\"type\":\"integer\",\"minimum\":1,\"maximum\":{MAX_INTEGER}");
+        named_schema("Seconds", "A length of time in whole seconds.", &schema)
     }
 }
 

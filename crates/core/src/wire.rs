@@ -519,18 +519,14 @@ pub struct MemberSchema {
     pub optional: bool,
 }
 
-/// The JSON Schema of an object with these members, and with a member `type` of this value where `tag` is given.
+/// The members of the JSON Schema of an object with these members, and with a member `type` of this value where `tag` is given.
 #[must_use]
 pub fn object_schema(members: &[MemberSchema], tag: Option<&str>) -> String {
     let mut properties: Vec<(String, String)> = members
         .iter()
         .map(|member| {
-            let doc = member.doc.split_whitespace().collect::<Vec<_>>().join(" ");
             let schema = member.schema.strip_prefix('{').unwrap_or(&member.schema);
-            let mut text = Writer::default();
-            text.string(&doc);
-            let description = String::from_utf8_lossy(&text.0).into_owned();
-            (member.name.to_owned(), format!("{{\"description\":{description},{schema}"))
+            (member.name.to_owned(), format!("{{\"description\":{},{schema}", json_doc(member.doc)))
         })
         .collect();
     let mut required: Vec<&str> =
@@ -545,10 +541,38 @@ pub fn object_schema(members: &[MemberSchema], tag: Option<&str>) -> String {
         properties.into_iter().map(|(name, schema)| format!("\"{name}\":{schema}")).collect();
     let required: Vec<String> = required.into_iter().map(|name| format!("\"{name}\"")).collect();
     format!(
-        "{{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{{{}}},\"required\":[{}]}}",
+        "\"type\":\"object\",\"additionalProperties\":false,\"properties\":{{{}}},\"required\":[{}]",
         properties.join(","),
         required.join(",")
     )
+}
+
+/// A JSON Schema that defines `name` beside it and refers to it. `schema` is the text of its members, `doc` its documentation.
+///
+/// Whoever writes a schema file moves the definitions to its root, where the reference looks for them.
+#[must_use]
+pub fn named_schema(name: &str, doc: &str, schema: &str) -> String {
+    let description = json_doc(doc);
+    format!(
+        "{{\"$defs\":{{\"{name}\":{{\"description\":{description},{schema}}}}},\"$ref\":\"#/$defs/{name}\"}}"
+    )
+}
+
+/// The JSON Schema of an object with the one member `name`.
+#[must_use]
+pub fn lone_member_schema(name: &str, schema: &str) -> String {
+    format!(
+        "{{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{{\"{name}\":{schema}}},\"required\":[\"{name}\"]}}"
+    )
+}
+
+/// Documentation as a JSON string on one line, without the brackets of links.
+#[must_use]
+pub fn json_doc(doc: &str) -> String {
+    let line = doc.split_whitespace().collect::<Vec<_>>().join(" ").replace("[`", "`").replace("`]", "`");
+    let mut text = Writer::default();
+    text.string(&line);
+    String::from_utf8_lossy(&text.0).into_owned()
 }
 
 /// Declares a struct that is a closed JSON object: its members in sorted order, each a [`Wire`] value.
@@ -600,7 +624,8 @@ macro_rules! record {
             }
 
             fn schema() -> ::std::string::String {
-                $crate::wire::object_schema(&<Self as $crate::wire::Record>::members(), None)
+                let members = $crate::wire::object_schema(&<Self as $crate::wire::Record>::members(), None);
+                $crate::wire::named_schema(stringify!($name), concat!($($doc),+), &members)
             }
         }
     )*};
@@ -639,13 +664,20 @@ macro_rules! tagged {
                 match self { $(Self::$variant => $tag,)* }
             }
 
+            /// What it says, in a sentence.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($variant_doc),+),)* }
+            }
+
             /// The JSON Schema of this kind.
             #[must_use]
             pub fn schema(self) -> String {
-                match self {
-                    $(Self::$variant => $crate::wire::object_schema(
-                        &<$variant as $crate::wire::Record>::members(), Some($tag)),)*
-                }
+                let members = match self {
+                    $(Self::$variant => <$variant as $crate::wire::Record>::members(),)*
+                };
+                let schema = $crate::wire::object_schema(&members, Some(self.as_str()));
+                $crate::wire::named_schema(self.as_str(), self.meaning(), &schema)
             }
         }
 
@@ -687,7 +719,8 @@ macro_rules! tagged {
 
             fn schema() -> String {
                 let kinds: Vec<String> = $kind::ALL.iter().map(|kind| kind.schema()).collect();
-                format!("{{\"oneOf\":[{}]}}", kinds.join(","))
+                let schema = format!("\"oneOf\":[{}]", kinds.join(","));
+                $crate::wire::named_schema(stringify!($name), concat!($($doc),+), &schema)
             }
         }
     };
@@ -734,6 +767,12 @@ macro_rules! words {
                 match self { $(Self::$variant => $word,)* }
             }
 
+            /// What it means.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($variant_doc),+),)* }
+            }
+
             /// The value that a word stands for.
             #[must_use]
             pub fn from_word(word: &str) -> Option<Self> {
@@ -757,8 +796,12 @@ macro_rules! words {
             }
 
             fn schema() -> String {
-                let words: Vec<String> = Self::ALL.iter().map(|word| format!("\"{word}\"")).collect();
-                format!("{{\"enum\":[{}]}}", words.join(","))
+                let word = |word: &Self| {
+                    format!("{{\"const\":\"{word}\",\"description\":{}}}", $crate::wire::json_doc(word.meaning()))
+                };
+                let words: Vec<String> = Self::ALL.iter().map(word).collect();
+                let schema = format!("\"oneOf\":[{}]", words.join(","));
+                $crate::wire::named_schema(stringify!($name), concat!($($doc),+), &schema)
             }
         }
     )*};
@@ -935,7 +978,11 @@ impl<T: Wire> Wire for Set<T> {
     }
 
     fn schema() -> String {
-        format!("{{\"type\":\"array\",\"minItems\":1,\"uniqueItems\":true,\"items\":{}}}", T::schema())
+        let comment = "sorted by the bytes of the items, without repeats";
+        format!(
+            "{{\"type\":\"array\",\"$comment\":\"{comment}\",\"minItems\":1,\"uniqueItems\":true,\"items\":{}}}",
+            T::schema()
+        )
     }
 }
 
@@ -974,7 +1021,7 @@ impl Wire for u64 {
 }
 
 macro_rules! wire_digests {
-    ($($name:ident)*) => {$(
+    ($($name:ident: $doc:literal;)*) => {$(
         impl Wire for $name {
             fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
                 let (text, start) = reader.plain_str()?;
@@ -990,13 +1037,19 @@ macro_rules! wire_digests {
             }
 
             fn schema() -> String {
-                "{\"type\":\"string\",\"pattern\":\"^[0-9a-f]{64}$\"}".into()
+                named_schema(stringify!($name), $doc, "\"type\":\"string\",\"pattern\":\"^[0-9a-f]{64}$\"")
             }
         }
     )*};
 }
 
-wire_digests! { StatementDigest LeafHash KeyId ClauseDigest Digest }
+wire_digests! {
+    StatementDigest: "Identifies a statement: SHA-256 of the pre-authentication encoding of its bytes, in lower-case hexadecimal.";
+    LeafHash: "SHA-256 of 0x00 and the bytes of an entry, in lower-case hexadecimal.";
+    KeyId: "SHA-256 of the 32 bytes of a public key, in lower-case hexadecimal.";
+    ClauseDigest: "SHA-256 of `countersign/clause/v1`, 0x00 and the canonical JSON of a clause, in lower-case hexadecimal.";
+    Digest: "SHA-256 of outside material, in lower-case hexadecimal.";
+}
 
 /// The raw bytes of a public key as they stand in a statement. Whether they are an acceptable key is judged at enrolment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -1023,7 +1076,8 @@ impl Wire for KeyBytes {
     }
 
     fn schema() -> String {
-        "{\"type\":\"string\",\"contentEncoding\":\"base64\",\"minLength\":44,\"maxLength\":44}".into()
+        let doc = "The 32 bytes of an Ed25519 public key in strict base64.";
+        named_schema("KeyBytes", doc, r#""type":"string","pattern":"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$""#)
     }
 }
 
@@ -1040,7 +1094,8 @@ impl Wire for Signature {
     }
 
     fn schema() -> String {
-        "{\"type\":\"string\",\"contentEncoding\":\"base64\",\"minLength\":88,\"maxLength\":88}".into()
+        let doc = "The 64 bytes of an Ed25519 signature in strict base64.";
+        named_schema("Signature", doc, r#""type":"string","pattern":"^[A-Za-z0-9+/]{85}[AQgw]==$""#)
     }
 }
 
@@ -1081,7 +1136,8 @@ impl Wire for RawObject {
     }
 
     fn schema() -> String {
-        "{\"type\":\"object\"}".into()
+        let doc = "Any object of the JSON profile; negative integers are allowed here.";
+        named_schema("RawObject", doc, r#""type":"object","propertyNames":{"pattern":"^[a-z0-9_]{1,64}$"}"#)
     }
 }
 
@@ -1163,13 +1219,27 @@ impl Wire for Text {
     }
 
     fn schema() -> String {
-        let hex = Digest::schema();
-        let length = u64::schema();
-        format!(
-            "{{\"oneOf\":[{{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{{\"text\":{{\"type\":\"string\",\
-             \"minLength\":1}}}},\"required\":[\"text\"]}},{{\"type\":\"object\",\"additionalProperties\":false,\"properties\":\
-             {{\"commitment\":{hex},\"length\":{length}}},\"required\":[\"commitment\",\"length\"]}}]}}"
-        )
+        let committed = object_schema(
+            &[
+                MemberSchema {
+                    name: "commitment",
+                    doc: "The salted digest.",
+                    schema: Digest::schema(),
+                    optional: false,
+                },
+                MemberSchema {
+                    name: "length",
+                    doc: "Length of the text in bytes.",
+                    schema: u64::schema(),
+                    optional: false,
+                },
+            ],
+            None,
+        );
+        let plain = lone_member_schema("text", &PlainText::schema());
+        let doc =
+            "Free text: in the clear, or a commitment to a text that is kept, and may be deleted, elsewhere.";
+        named_schema("Text", doc, &format!("\"oneOf\":[{plain},{{{committed}}}]"))
     }
 }
 
@@ -1185,13 +1255,17 @@ impl Wire for PlainText {
     }
 
     fn schema() -> String {
-        "{\"type\":\"string\"}".into()
+        let refused = "\\\\u0000\\\\u061c\\\\u200e\\\\u200f\\\\u202a-\\\\u202e\\\\u2066-\\\\u2069";
+        format!("{{\"type\":\"string\",\"pattern\":\"^[^{refused}]+$\"}}")
     }
 }
 
 /// A value that has its place in a [`Sorted`] list by one of its members.
 pub trait Ranked {
-    /// The member that the list is sorted by; no two items share it.
+    /// The name of the member that the list is sorted by.
+    const MEMBER: &'static str;
+
+    /// Its text; no two items share it.
     fn rank(&self) -> &str;
 }
 
@@ -1285,6 +1359,7 @@ impl<T: Wire + Ranked> Wire for Sorted<T> {
     }
 
     fn schema() -> String {
-        format!("{{\"type\":\"array\",\"minItems\":1,\"items\":{}}}", T::schema())
+        let comment = format!("sorted bytewise by `{}`, which no two share", T::MEMBER);
+        format!("{{\"type\":\"array\",\"$comment\":\"{comment}\",\"minItems\":1,\"items\":{}}}", T::schema())
     }
 }

@@ -5,7 +5,7 @@ use crate::digest::{ClauseDigest, StatementDigest};
 use crate::fault::Fault;
 use crate::id::{Label, Principal, Process, Resource, Role};
 use crate::time::{Seconds, Timestamp};
-use crate::wire::{Reader, Record as _, Set, Text, Wire, Writer, object_schema};
+use crate::wire::{Reader, Set, Text, Wire, Writer, lone_member_schema, named_schema};
 
 crate::words! {
     /// What ends a grant besides its time (R046).
@@ -55,12 +55,13 @@ impl Wire for Hold {
     }
 
     fn schema() -> String {
-        let one = |name: &str, schema: String| {
-            format!(
-                "{{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{{\"{name}\":{schema}}},\"required\":[\"{name}\"]}}"
-            )
-        };
-        format!("{{\"oneOf\":[{},{}]}}", one("class", Label::schema()), one("seconds", Seconds::schema()))
+        let forms = [
+            lone_member_schema("class", &Label::schema()),
+            lone_member_schema("seconds", &Seconds::schema()),
+        ];
+        let doc = "How long an entitlement is asked for or held: that many seconds from the grant, or without end under this standing \
+                   class of the policy.";
+        named_schema("Hold", doc, &format!("\"oneOf\":[{}]", forms.join(",")))
     }
 }
 
@@ -89,8 +90,9 @@ impl Wire for ExceptionOf {
     }
 
     fn schema() -> String {
-        let (class, personal) = (ClassException::members(), PersonalException::members());
-        format!("{{\"oneOf\":[{},{}]}}", object_schema(&class, None), object_schema(&personal, None))
+        let doc = "What an exception permits: one request, in place of its approval path; or a standing class, which it opens or renews.";
+        let forms = [ClassException::schema(), PersonalException::schema()];
+        named_schema("ExceptionOf", doc, &format!("\"oneOf\":[{}]", forms.join(",")))
     }
 }
 

@@ -4,7 +4,7 @@ use crate::digest::StatementDigest;
 use crate::fault::Fault;
 use crate::id::{Label, LedgerName, Namespace, Person, Principal};
 use crate::time::Seconds;
-use crate::wire::{KeyBytes, Ranked, RawObject, Reader, Set, Sorted, Text, Wire, Writer};
+use crate::wire::{KeyBytes, Ranked, RawObject, Reader, Set, Sorted, Text, Wire, Writer, named_schema};
 
 /// The one cryptographic suite: Ed25519 strict, SHA-256, the integer profile of canonical JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,9 @@ impl Wire for Suite {
     }
 
     fn schema() -> String {
-        format!("{{\"const\":\"{}\"}}", Self::NAME)
+        let doc =
+            "The one cryptographic suite: Ed25519 strict, SHA-256, the integer profile of canonical JSON.";
+        named_schema("Suite", doc, &format!("\"const\":\"{}\"", Self::NAME))
     }
 }
 
@@ -152,6 +154,8 @@ crate::record! {
 }
 
 impl Ranked for KeyHolder {
+    const MEMBER: &'static str = "principal";
+
     fn rank(&self) -> &str {
         self.principal.as_str()
     }

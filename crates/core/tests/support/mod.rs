@@ -4,6 +4,7 @@
 pub(crate) mod events;
 pub(crate) mod examples;
 pub(crate) mod golden;
+pub(crate) mod schemas;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
