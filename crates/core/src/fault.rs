@@ -2,143 +2,120 @@
 
 use std::fmt;
 
-/// Stable codes of what can be wrong with bytes (docs/format.md, "Verdict"). Rules have codes of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FaultCode {
-    /// The last line does not end in LF.
-    TornTail,
-    /// A line is longer than an entry may be.
-    LineTooLong,
-    /// A statement is longer than a statement may be.
-    StatementTooLong,
-    /// Not UTF-8.
-    Utf8,
-    /// Not JSON (RFC 8259), or bytes after the value.
-    Json,
-    /// A number that is not an integer within ±(2^53-1), or has a second spelling; a negative one outside `custom.data`.
-    Number,
-    /// An object has a member twice.
-    DuplicateKey,
-    /// A member name does not match `[a-z0-9_]{1,64}`.
-    KeyForm,
-    /// Nested deeper than the limit.
-    Depth,
-    /// A string with U+0000, a lone surrogate or a bidirectional control, or an empty free text.
-    Text,
-    /// Valid, but not in the one canonical spelling.
-    NotCanonical,
-    /// A member is missing, unknown, or of the wrong form.
-    Schema,
-    /// The event's type is none that the rules version knows.
-    UnknownKind,
-    /// `seq` is not the position.
-    Seq,
-    /// `prev` is not the leaf hash of the entry before.
-    Prev,
-    /// Not an instant of the one accepted form.
-    Time,
-    /// `recorded_at` is before that of the entry before.
-    TimeBackwards,
-    /// The first entry is not a well-formed genesis, or a later one is.
-    Genesis,
-    /// The ledger is not the one that was asked for.
-    LedgerPin,
-    /// A statement of another ledger.
-    LedgerId,
-    /// A serial repeats, or fell out of the window.
-    Serial,
-    /// Base64 that is not strict, or of the wrong length.
-    Base64,
-    /// `seen` is not a head of this ledger, or too old.
-    Seen,
-    /// A decision without `seen`, or with one from before what is decided on.
-    SeenMissing,
-    /// No signatures.
-    Unsigned,
-    /// Signatures not sorted by keyid, not unique, or more than 64.
-    SignatureOrder,
-    /// A keyid that the ledger never admitted.
-    UnknownKey,
-    /// A key that was retired, compromised or distrusted before this entry.
-    KeyEnded,
-    /// A public key that this ledger has admitted before.
-    KeyReused,
-    /// A key that is not canonical, of small order, or has torsion.
-    WeakKey,
-    /// A new key did not sign the statement that admits it.
-    NoPossession,
-    /// A signature does not verify.
-    Signature,
-    /// The signers are not exactly those that the kind asks for.
-    SignerSet,
-    /// A segment without entries that is not the last.
-    EmptySegment,
-    /// A segment's name is not its first seq.
-    SegmentName,
-    /// Nothing to verify.
-    EmptyLedger,
-    /// A checkpoint that is not a well-formed signed note.
-    Note,
-    /// No checkpoint where one was required.
-    CheckpointMissing,
-    /// A checkpoint whose recorder signature is absent or wrong.
-    CheckpointSignature,
-    /// A checkpoint of another ledger.
-    CheckpointOrigin,
-    /// A checkpoint over more entries than there are: the ledger was cut.
-    CheckpointAhead,
-    /// A checkpoint whose root is not that of these entries.
-    CheckpointRoot,
+macro_rules! codes {
+    ($(#[doc = $doc:literal])+ pub enum $name:ident {
+        $($(#[doc = $variant_doc:literal])+ $variant:ident = $code:literal,)*
+    }) => {
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[doc = $variant_doc])+ $variant,)* }
+
+        impl $name {
+            /// Every code, in the order of docs/format.md.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The code as reports print it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// What it means, in a sentence.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($variant_doc),+),)* }
+            }
+        }
+    };
 }
 
-impl FaultCode {
-    /// The code as reports print it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::TornTail => "torn_tail",
-            Self::LineTooLong => "line_too_long",
-            Self::StatementTooLong => "statement_too_long",
-            Self::Utf8 => "utf8",
-            Self::Json => "json",
-            Self::Number => "number",
-            Self::DuplicateKey => "duplicate_key",
-            Self::KeyForm => "key_form",
-            Self::Depth => "depth",
-            Self::Text => "text",
-            Self::NotCanonical => "not_canonical",
-            Self::Schema => "schema",
-            Self::UnknownKind => "unknown_kind",
-            Self::Seq => "seq",
-            Self::Prev => "prev",
-            Self::Time => "time",
-            Self::TimeBackwards => "time_backwards",
-            Self::Genesis => "genesis",
-            Self::LedgerPin => "ledger_pin",
-            Self::LedgerId => "ledger_id",
-            Self::Serial => "serial",
-            Self::Base64 => "base64",
-            Self::Seen => "seen",
-            Self::SeenMissing => "seen_missing",
-            Self::Unsigned => "unsigned",
-            Self::SignatureOrder => "signature_order",
-            Self::UnknownKey => "unknown_key",
-            Self::KeyEnded => "key_ended",
-            Self::KeyReused => "key_reused",
-            Self::WeakKey => "weak_key",
-            Self::NoPossession => "no_possession",
-            Self::Signature => "signature",
-            Self::SignerSet => "signer_set",
-            Self::EmptySegment => "empty_segment",
-            Self::SegmentName => "segment_name",
-            Self::EmptyLedger => "empty_ledger",
-            Self::Note => "note",
-            Self::CheckpointMissing => "checkpoint_missing",
-            Self::CheckpointSignature => "checkpoint_signature",
-            Self::CheckpointOrigin => "checkpoint_origin",
-            Self::CheckpointAhead => "checkpoint_ahead",
-            Self::CheckpointRoot => "checkpoint_root",
-        }
+codes! {
+    /// Stable codes of what can be wrong with bytes (docs/format.md, "Faults"). Rules have codes of their own.
+    pub enum FaultCode {
+        /// The last line does not end in LF.
+        TornTail = "torn_tail",
+        /// A line is longer than an entry may be.
+        LineTooLong = "line_too_long",
+        /// A statement is longer than a statement may be.
+        StatementTooLong = "statement_too_long",
+        /// Not UTF-8.
+        Utf8 = "utf8",
+        /// Not JSON (RFC 8259), or bytes after the value.
+        Json = "json",
+        /// A number that is not an integer within ±(2^53-1), or has a second spelling; a negative one outside `custom.data`.
+        Number = "number",
+        /// An object has a member twice.
+        DuplicateKey = "duplicate_key",
+        /// A member name does not match `[a-z0-9_]{1,64}`.
+        KeyForm = "key_form",
+        /// Nested deeper than the limit.
+        Depth = "depth",
+        /// A string with U+0000, a lone surrogate or a bidirectional control, or an empty free text.
+        Text = "text",
+        /// Valid, but not in the one canonical spelling.
+        NotCanonical = "not_canonical",
+        /// A member is missing, unknown, or of the wrong form.
+        Schema = "schema",
+        /// The event's type is none that the rules version knows.
+        UnknownKind = "unknown_kind",
+        /// `seq` is not the position.
+        Seq = "seq",
+        /// `prev` is not the leaf hash of the entry before.
+        Prev = "prev",
+        /// Not an instant of the one accepted form.
+        Time = "time",
+        /// `recorded_at` is before that of the entry before.
+        TimeBackwards = "time_backwards",
+        /// The first entry is not a well-formed genesis, or a later one is.
+        Genesis = "genesis",
+        /// The ledger is not the one that was asked for.
+        LedgerPin = "ledger_pin",
+        /// A statement of another ledger.
+        LedgerId = "ledger_id",
+        /// A serial repeats, or fell out of the window.
+        Serial = "serial",
+        /// Base64 that is not strict, or of the wrong length.
+        Base64 = "base64",
+        /// `seen` is not a head of this ledger, or too old.
+        Seen = "seen",
+        /// A decision without `seen`, or with one from before what is decided on.
+        SeenMissing = "seen_missing",
+        /// No signatures.
+        Unsigned = "unsigned",
+        /// Signatures not sorted by keyid, not unique, or more than 64.
+        SignatureOrder = "signature_order",
+        /// A keyid that the ledger never admitted.
+        UnknownKey = "unknown_key",
+        /// A key that was retired, compromised or distrusted before this entry.
+        KeyEnded = "key_ended",
+        /// A public key that this ledger has admitted before.
+        KeyReused = "key_reused",
+        /// A key that is not canonical, of small order, or has torsion.
+        WeakKey = "weak_key",
+        /// A new key did not sign the statement that admits it.
+        NoPossession = "no_possession",
+        /// A signature does not verify.
+        Signature = "signature",
+        /// The signers are not exactly those that the kind asks for.
+        SignerSet = "signer_set",
+        /// A segment without entries that is not the last.
+        EmptySegment = "empty_segment",
+        /// A segment's name is not its first seq.
+        SegmentName = "segment_name",
+        /// Nothing to verify.
+        EmptyLedger = "empty_ledger",
+        /// A checkpoint that is not a well-formed signed note.
+        Note = "note",
+        /// No checkpoint where one was required.
+        CheckpointMissing = "checkpoint_missing",
+        /// A checkpoint whose recorder signature is absent or wrong.
+        CheckpointSignature = "checkpoint_signature",
+        /// A checkpoint of another ledger.
+        CheckpointOrigin = "checkpoint_origin",
+        /// A checkpoint over more entries than there are: the ledger was cut.
+        CheckpointAhead = "checkpoint_ahead",
+        /// A checkpoint whose root is not that of these entries.
+        CheckpointRoot = "checkpoint_root",
     }
 }
 

@@ -494,6 +494,9 @@ impl ObjectWriter<'_> {
 
 /// A closed object whose members are known at compile time. Made by [`record!`](crate::record).
 pub trait Record: Sized {
+    /// Its documentation.
+    const DOC: &'static str;
+
     /// Reads the members in sorted order.
     ///
     /// # Errors
@@ -592,6 +595,8 @@ macro_rules! record {
         }
 
         impl $crate::wire::Record for $name {
+            const DOC: &'static str = concat!($($doc),+);
+
             fn read_members(
                 object: &mut $crate::wire::ObjectReader<'_, '_>,
             ) -> ::std::result::Result<Self, $crate::fault::Fault> {
@@ -625,7 +630,7 @@ macro_rules! record {
 
             fn schema() -> ::std::string::String {
                 let members = $crate::wire::object_schema(&<Self as $crate::wire::Record>::members(), None);
-                $crate::wire::named_schema(stringify!($name), concat!($($doc),+), &members)
+                $crate::wire::named_schema(stringify!($name), <Self as $crate::wire::Record>::DOC, &members)
             }
         }
     )*};
@@ -673,11 +678,14 @@ macro_rules! tagged {
             /// The JSON Schema of this kind.
             #[must_use]
             pub fn schema(self) -> String {
-                let members = match self {
-                    $(Self::$variant => <$variant as $crate::wire::Record>::members(),)*
+                let (members, doc) = match self {
+                    $(Self::$variant => (
+                        <$variant as $crate::wire::Record>::members(),
+                        <$variant as $crate::wire::Record>::DOC,
+                    ),)*
                 };
                 let schema = $crate::wire::object_schema(&members, Some(self.as_str()));
-                $crate::wire::named_schema(self.as_str(), self.meaning(), &schema)
+                $crate::wire::named_schema(self.as_str(), doc, &schema)
             }
         }
 
