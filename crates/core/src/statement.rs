@@ -11,7 +11,7 @@ use crate::id::{LedgerRef, Principal};
 use crate::key::{PublicKey, Signature, SignerKey};
 use crate::scan::{MAX_STATEMENT_DEPTH, scan};
 use crate::time::Timestamp;
-use crate::wire::{ObjectReader, Reader, Set, Wire, Writer, encode};
+use crate::wire::{ObjectReader, Reader, Set, Wire, Writer, decode, encode};
 
 /// Longest statement in bytes.
 pub const MAX_STATEMENT_LEN: usize = 49_152;
@@ -81,14 +81,14 @@ impl Statement {
     /// The canonical bytes, ready to be signed here or elsewhere.
     ///
     /// # Errors
-    /// `statement_too_long` above [`MAX_STATEMENT_LEN`].
+    /// `statement_too_long` above [`MAX_STATEMENT_LEN`], else the fault that reading the bytes would give.
     pub fn prepare(self) -> Result<SignedStatement, Fault> {
         let bytes: Arc<[u8]> = encode(&self).into();
         if bytes.len() > MAX_STATEMENT_LEN {
             return Err(too_long(bytes.len()));
         }
-        // Values built in code can say what bytes could not (an empty reason, an unsorted path); bytes decide.
-        scan(&bytes, MAX_STATEMENT_DEPTH)?;
+        // Values built in code can say what bytes could not (an empty text, a path without requirements); bytes decide.
+        decode::<Self>(&bytes, MAX_STATEMENT_DEPTH)?;
         Ok(SignedStatement::new(self, bytes.clone(), 0..bytes.len(), Vec::new()))
     }
 
