@@ -54,7 +54,7 @@ fn a_statement_reads_back_as_it_was_written() {
     let submitted = SignedStatement::parse(&signed.to_bytes()).unwrap();
     assert_eq!(submitted.to_bytes(), signed.to_bytes());
     let public = key.public_key();
-    assert!(submitted.verify(|_| Some(public.clone())).is_ok());
+    assert!(submitted.verify(|_| Some(public)).is_ok());
 }
 
 #[test]
