@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use countersign_scenario::{check, find, load, run};
+use countersign_scenario::{check, find, load, parse, run};
 
 fn files() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
@@ -48,4 +48,19 @@ fn every_scenario_goes_as_it_says() {
     });
     failed.sort();
     assert!(failed.is_empty(), "{} of {} failed\n\n{}", failed.len(), files.len(), failed.join("\n\n"));
+}
+
+#[test]
+fn the_example_of_the_documentation_goes_as_it_says() {
+    let text = include_str!("../docs/scenarios.md");
+    let example = text.split("```json\n").nth(1).and_then(|rest| rest.split("```").next());
+    let scenario = parse(example.expect("docs/scenarios.md has an example")).unwrap();
+    assert!(check(&scenario).is_empty());
+    let report = run(&scenario);
+    assert!(report.passed(), "{report}");
+    // And a wrong expectation is told as the documentation tells it.
+    let wrong = example.map(|text| text.replace("\"expect\": \"same_person\"", "\"expect\": \"admitted\""));
+    let report = run(&parse(&wrong.unwrap_or_default()).unwrap()).to_string();
+    let told = text.split("```text\n").nth(1).and_then(|rest| rest.split("```").next());
+    assert_eq!(Some(format!("{report}\n")).as_deref(), told);
 }
