@@ -107,13 +107,7 @@ impl Entry {
             let detail = format!("an entry of {} bytes; at most {MAX_ENTRY_LEN}", bytes.len());
             return Err(Fault::new(FaultCode::LineTooLong, MAX_ENTRY_LEN, detail));
         }
-        let range = start..start + signed.bytes().len();
-        let signed = SignedStatement::new(
-            signed.statement().clone(),
-            bytes.clone(),
-            range,
-            signed.signatures().to_vec(),
-        );
+        let signed = signed.moved(bytes.clone(), start);
         Ok(Self {
             leaf: leaf_hash(&bytes),
             seq: head.size,

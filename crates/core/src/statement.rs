@@ -168,6 +168,13 @@ impl SignedStatement {
         Self { statement, source, range, digest, signatures }
     }
 
+    /// The same statement where its bytes stand in a larger buffer from `start` on.
+    pub(crate) fn moved(&self, source: Arc<[u8]>, start: usize) -> Self {
+        let range = start..start + self.range.len();
+        debug_assert_eq!(&source[range.clone()], self.bytes());
+        Self { source, range, ..self.clone() }
+    }
+
     /// Reads the submission form `{"signatures":[...],"statement":{...},"v":1}`.
     ///
     /// # Errors

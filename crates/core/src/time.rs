@@ -104,17 +104,22 @@ impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let instant =
             i64::try_from(self.0).ok().and_then(DateTime::from_timestamp_millis).ok_or(fmt::Error)?;
-        write!(
-            f,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-            instant.year(),
-            instant.month(),
-            instant.day(),
-            instant.hour(),
-            instant.minute(),
-            instant.second(),
-            self.0 % 1000
-        )
+        // Every statement and entry carries instants: digits are put in place rather than formatted.
+        let mut text = *FORM;
+        let mut put = |from: usize, to: usize, mut value: u32| {
+            for place in text[from..to].iter_mut().rev() {
+                *place = b'0' + u8::try_from(value % 10).unwrap_or(0);
+                value /= 10;
+            }
+        };
+        put(0, 4, instant.year().unsigned_abs());
+        put(5, 7, instant.month());
+        put(8, 10, instant.day());
+        put(11, 13, instant.hour());
+        put(14, 16, instant.minute());
+        put(17, 19, instant.second());
+        put(20, 23, instant.timestamp_subsec_millis());
+        f.pad(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -401,8 +401,14 @@ impl Writer {
     /// Writes a string.
     pub fn string(&mut self, text: &str) {
         self.0.push(b'"');
-        for c in text.chars() {
-            write_char(c, &mut self.0);
+        let is_plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+        // Nearly every text needs no escape: one look, one copy.
+        if text.bytes().all(is_plain) {
+            self.raw(text.as_bytes());
+        } else {
+            for c in text.chars() {
+                write_char(c, &mut self.0);
+            }
         }
         self.0.push(b'"');
     }
