@@ -122,3 +122,11 @@ fn the_golden_policy_and_clause_keep_their_bytes() {
         Some(("clause", digest))
     );
 }
+
+#[test]
+fn the_format_document_is_what_the_code_writes() {
+    let path = support::workspace().join("docs/format.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let hint = "cargo run -p countersign-core --example format -- docs/format.md";
+    assert!(support::format_md::render(&text) == text, "docs/format.md is not current: {hint}");
+}

@@ -3,6 +3,7 @@
 
 pub(crate) mod events;
 pub(crate) mod examples;
+pub(crate) mod format_md;
 pub(crate) mod golden;
 pub(crate) mod schemas;
 
