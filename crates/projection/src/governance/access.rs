@@ -439,8 +439,12 @@ impl Context<'_> {
 
     /// An approval has to bring the path further, together with those that count already.
     fn check_progress(&self, request: &Request, path: &PathRule, new: &Approval) -> Result<(), Refusal> {
-        // A stale approval stands for nothing under the clause in force, so it is in nobody's way.
-        let counting = |approval: &&Approval| self.live.counts(approval) && approval.clause == new.clause;
+        // An approval that is stale, or by somebody who has become a party since, grants nothing, so it is in nobody's way.
+        let counting = |approval: &&Approval| {
+            self.live.counts(approval)
+                && approval.clause == new.clause
+                && !self.live.is_party(approval.author, request, self.now)
+        };
         let counting: Vec<Approval> = request.approvals.iter().filter(counting).cloned().collect();
         let with: Vec<Approval> = counting.iter().cloned().chain([new.clone()]).collect();
         self.live.check_enrollers(&with, request, self.now)?;

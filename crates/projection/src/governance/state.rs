@@ -172,11 +172,18 @@ impl State {
         self.live.as_ref().map_or(0, |live| live.rules)
     }
 
-    /// The public key with this id, if the ledger ever admitted it, live or not.
+    /// The public key with this id, if the ledger ever admitted it, live or not, or an announced charter names it.
+    ///
+    /// Whether it may sign is judged; but a charter can take effect by time alone, right before the entry that its key signs.
     #[must_use]
     pub fn public_key(&self, id: &KeyId) -> Option<PublicKey> {
         let live = self.live.as_ref()?;
-        live.keys.record(live.keys.find(id)?).public.decoded()
+        if let Some(no) = live.keys.find(id) {
+            return live.keys.record(no).public.decoded();
+        }
+        let announced = live.recovery.as_ref()?.charter.keys();
+        let key = announced.into_iter().find(|key| key.key_id() == *id)?;
+        PublicKey::accept(&key.0).ok()
     }
 
     /// The key under which the recorder signs checkpoints.
