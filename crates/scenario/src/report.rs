@@ -65,10 +65,10 @@ impl Finding {
             return Some(Self::plain(word));
         }
         let rule = RefusalCode::ALL.iter().find(|code| code.as_str() == word);
-        let fault = FAULTS.iter().find(|(code, _)| code.as_str() == word);
+        let fault = FaultCode::ALL.iter().find(|code| code.as_str() == word);
         match (rule, fault) {
             (Some(code), _) => Some(Self::code(*code, None)),
-            (None, Some((_, meaning))) => Some(Self { meaning: Some(meaning), ..Self::plain(word) }),
+            (None, Some(code)) => Some(Self { meaning: Some(code.meaning().trim()), ..Self::plain(word) }),
             (None, None) => None,
         }
     }
@@ -91,39 +91,18 @@ impl From<Refusal> for Finding {
 
 impl From<Fault> for Finding {
     fn from(fault: Fault) -> Self {
-        let known = FAULTS.iter().find(|(code, _)| *code == fault.code);
         Self {
             detail: Some(fault.detail),
-            meaning: known.map(|(_, meaning)| *meaning),
+            meaning: Some(fault.code.meaning().trim()),
             ..Self::plain(fault.code.as_str())
         }
     }
 }
 
-/// The faults that a statement can have before any rule looks at it.
-const FAULTS: [(FaultCode, &str); 16] = [
-    (FaultCode::Base64, "Base64 that is not strict, or of the wrong length."),
-    (FaultCode::Depth, "Nested deeper than the limit."),
-    (FaultCode::KeyForm, "A member name is not of the form that statements use."),
-    (FaultCode::LineTooLong, "The entry would be too long."),
-    (FaultCode::Number, "A number is out of range, or negative."),
-    (FaultCode::Schema, "A member is missing, unknown, or of the wrong form."),
-    (FaultCode::Signature, "A signature does not verify."),
-    (FaultCode::SignatureOrder, "The signatures are not sorted, not unique, or more than 64."),
-    (FaultCode::SignerSet, "The signers are not exactly those that the kind asks for."),
-    (FaultCode::StatementTooLong, "The statement is too long."),
-    (FaultCode::Text, "A text is empty, or has a character that is refused."),
-    (FaultCode::Time, "Not an instant of the one accepted form."),
-    (FaultCode::UnknownKey, "A signing key was never admitted."),
-    (FaultCode::UnknownKind, "The event's type is unknown."),
-    (FaultCode::Unsigned, "There are no signatures."),
-    (FaultCode::WeakKey, "The public key is not canonical, of small order, or has torsion."),
-];
-
 /// The code of this word, if it is one.
 pub(crate) fn code(word: &str) -> Option<&'static str> {
     let rules = RefusalCode::ALL.iter().map(|code| code.as_str());
-    rules.chain(FAULTS.iter().map(|(code, _)| code.as_str())).find(|code| *code == word)
+    rules.chain(FaultCode::ALL.iter().map(|code| code.as_str())).find(|code| *code == word)
 }
 
 impl fmt::Display for Finding {
