@@ -1,0 +1,293 @@
+//! The handle that services embed.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use countersign_core::entry::Head;
+use countersign_core::event::Event;
+use countersign_core::key::PublicKey;
+use countersign_core::note::SignedNote;
+use countersign_core::statement::{SignedStatement, VerifiedStatement};
+use countersign_projection::governance::{RefusalCode, check_envelope};
+use countersign_store::Store;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::clock::{ClockStep, StepGuard};
+use crate::error::{CheckpointError, OpenError, SubmitError};
+use crate::receipt::Receipt;
+use crate::recorder::Recorder;
+use crate::recording::Recording;
+use crate::replica::{Follow, Replica, open};
+use crate::shared::Shared;
+use crate::view::View;
+use crate::writer::{Job, Submission, Writer};
+
+/// A ledger that this process records in. A clone is another handle to it.
+///
+/// Everything that a [`Replica`] answers, a ledger answers; it also takes statements. Several ledgers, here or on other
+/// machines, may record in one store: each follows what the others record.
+///
+/// It runs on tokio, of either flavour, with time enabled. When the last handle is dropped, what was submitted is still
+/// recorded and a last checkpoint signed, as long as the runtime lives; [`Ledger::close`] waits for that.
+///
+/// ```
+/// use countersign_core::key::SecretKey;
+/// use countersign_ledger::{Ledger, Recorder};
+/// use countersign_store::{Durability, MemoryStore};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let recorder = Recorder::new(SecretKey::from_seed(&[1; 32])).accepting(Durability::Volatile);
+/// let ledger = Ledger::open(MemoryStore::new(), recorder).await?;
+/// assert_eq!(ledger.ledger_id(), None); // Its first statement has to be a genesis.
+/// # Ok(())
+/// # }
+/// ```
+pub struct Ledger<S> {
+    replica: Replica<S>,
+    recording: Arc<Recording<S>>,
+    guard: Arc<StepGuard>,
+    jobs: mpsc::UnboundedSender<Job>,
+    queue: Arc<Semaphore>,
+    capacity: u32,
+    closing: Arc<AtomicBool>,
+}
+
+impl<S> Clone for Ledger<S> {
+    fn clone(&self) -> Self {
+        Self {
+            replica: self.replica.clone(),
+            recording: self.recording.clone(),
+            guard: self.guard.clone(),
+            jobs: self.jobs.clone(),
+            queue: self.queue.clone(),
+            capacity: self.capacity,
+            closing: self.closing.clone(),
+        }
+    }
+}
+
+impl<S> Deref for Ledger<S> {
+    type Target = Replica<S>;
+
+    fn deref(&self) -> &Replica<S> {
+        &self.replica
+    }
+}
+
+impl<S: Store> Ledger<S> {
+    /// Opens the ledger in `store`: reads all of it, verifies every signature, judges every statement again.
+    ///
+    /// An empty store is a ledger whose first statement has to be a genesis; [`Ledger::create`] does both.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the store is weaker than asked, damaged or cut, or holds another ledger, or the recorder is not its.
+    pub async fn open(store: S, recorder: Recorder) -> Result<Self, OpenError> {
+        store.durability().require(recorder.durability)?;
+        let shared = Arc::new(Shared::new(store, recorder.clock.clone()));
+        open(&shared, recorder.ledger_id.as_ref()).await?;
+        let found = recorder.key.public_key();
+        if let Some(expected) = shared.with_view(|view| view.state().recorder_key())
+            && expected != found
+        {
+            return Err(OpenError::NotTheRecorder { expected: expected.key_id(), found: found.key_id() });
+        }
+        Ok(Self::start(shared, &recorder))
+    }
+
+    /// Creates a ledger: opens `store` and submits `genesis`. On a store that begins with this very genesis, the same as to open it.
+    ///
+    /// # Errors
+    /// [`OpenError`], as [`Ledger::open`]; [`OpenError::Genesis`] where the rules do not admit it, or another one stands.
+    pub async fn create(
+        store: S,
+        recorder: Recorder,
+        genesis: SignedStatement,
+    ) -> Result<(Self, Receipt), OpenError> {
+        if let Event::LedgerOpened(event) = &genesis.statement().event {
+            // Found out afterwards, the ledger would be one that nobody here can sign a checkpoint of.
+            let (expected, found) = (event.recorder.key.key_id(), recorder.key.public_key().key_id());
+            if expected != found {
+                return Err(OpenError::NotTheRecorder { expected, found });
+            }
+        }
+        let ledger = Self::open(store, recorder).await?;
+        let receipt = ledger.submit(genesis).await.map_err(OpenError::Genesis)?;
+        Ok((ledger, receipt))
+    }
+
+    /// Follows the ledger in `store` without recording, by [`Follow::new`].
+    ///
+    /// # Errors
+    /// [`OpenError`]: the store is empty, damaged or cut.
+    pub async fn follow(store: S) -> Result<Replica<S>, OpenError> {
+        Replica::follow(store, Follow::new()).await
+    }
+
+    /// As [`Ledger::follow`], with more said about how.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the store is empty, damaged or cut, or holds another ledger than asked for.
+    pub async fn follow_with(store: S, follow: Follow) -> Result<Replica<S>, OpenError> {
+        Replica::follow(store, follow).await
+    }
+
+    /// Submits a statement. When it returns a receipt, the statement is recorded as durably as the receipt says, and in every view
+    /// from there on.
+    ///
+    /// The very same statement again, with these or other valid signatures, gets the first receipt.
+    ///
+    /// Dropping the future loses nothing and leaves nothing half done: the statement goes its way, and is recorded or not. Who wants to
+    /// know submits it again.
+    ///
+    /// # Errors
+    /// [`SubmitError`]. Only [`SubmitError::OutcomeUnknown`] leaves open whether it was recorded.
+    pub async fn submit(&self, signed: SignedStatement) -> Result<Receipt, SubmitError> {
+        if self.lacks_a_key(&signed) {
+            // Another recorder may have recorded it.
+            let (done, refreshed) = oneshot::channel();
+            self.jobs.send(Job::Refresh(done)).map_err(|_| SubmitError::Closed)?;
+            let _ = refreshed.await;
+        }
+        if self.closing.load(Ordering::Acquire) {
+            return Err(SubmitError::Closed);
+        }
+        let permit = self.queue.clone().try_acquire_owned().map_err(|_| SubmitError::Busy)?;
+        let (reply, answer) = oneshot::channel();
+        let (view, jobs, clock) = (self.view(), self.jobs.clone(), self.clock().clone());
+        let digest = signed.digest();
+        // INVARIANT: from here to the writer nothing waits for this future, so who holds a permit will give it back. `close` waits for that.
+        rayon::spawn(move || match verify(&view, signed, || clock.wall()) {
+            Ok(statement) => {
+                let submission = Submission { statement, reply, permit, arrival: 0 };
+                let _ = jobs.send(Job::Submit(Box::new(submission)));
+            }
+            Err(error) => {
+                drop(permit);
+                let _ = reply.send(Err(error));
+            }
+        });
+        // Without an answer the writer is gone, with its runtime, and what it was about to do with it.
+        answer.await.unwrap_or(Err(SubmitError::OutcomeUnknown { digest }))
+    }
+
+    /// Signs a checkpoint over the newest view, and keeps it in the store. Under the same size, the same one.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub async fn checkpoint(&self) -> Result<SignedNote, CheckpointError> {
+        self.recording.checkpoint().await
+    }
+
+    /// Takes the wall clock for right from here on, after [`SubmitError::ClockStepped`]. Returns the jump, if there was one.
+    ///
+    /// Time in the ledger never goes back: what follows is recorded at the last entry's time until the clock has passed it. The recorder
+    /// should state what happened (`clock.stepped`).
+    pub fn acknowledge_clock_step(&self) -> Option<ClockStep> {
+        self.guard.acknowledge(self.clock())
+    }
+
+    /// Closes the ledger: takes no more statements, records what was submitted, signs the last checkpoint, ends the feeds.
+    ///
+    /// Views still answer. Dropping the future leaves the ledger closing; calling it again goes on waiting.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] where the last checkpoint could not be made. The ledger is closed all the same.
+    pub async fn close(&self) -> Result<SignedNote, CheckpointError> {
+        self.closing.store(true, Ordering::Release);
+        // Every statement that waits holds a permit, and new ones get none.
+        let drained = self.queue.acquire_many(self.capacity).await;
+        let (reply, closed) = oneshot::channel();
+        let last = match self.jobs.send(Job::Close(reply)) {
+            Ok(()) => closed.await.ok(),
+            Err(_) => None,
+        };
+        drop(drained);
+        match last {
+            Some(last) => last,
+            // Closed before. Nothing was recorded since, so this is the last one still.
+            None => self.recording.checkpoint().await,
+        }
+    }
+
+    fn start(shared: Arc<Shared<S>>, recorder: &Recorder) -> Self {
+        let failure = Arc::new(OnceLock::new());
+        let guard = Arc::new(StepGuard::new(&recorder.clock));
+        let recording = Arc::new(Recording::new(shared.clone(), recorder.key.clone()));
+        let (jobs, queued) = mpsc::unbounded_channel();
+        let writer = Writer {
+            recording: recording.clone(),
+            guard: guard.clone(),
+            failure: failure.clone(),
+            max_batch: recorder.batch,
+            poll_interval: recorder.poll_interval,
+            unsettled: None,
+        };
+        tokio::spawn(writer.run(queued));
+        if let Some(interval) = recorder.checkpoint_interval {
+            let recording = recording.clone();
+            let mut progress = shared.progress();
+            tokio::spawn(async move {
+                let mut signed = Head::EMPTY;
+                loop {
+                    let due = progress.wait_for(|progress| progress.ended || progress.head != signed).await;
+                    // The writer signs the last one.
+                    let Some(now) = due.ok().map(|progress| *progress).filter(|now| !now.ended) else {
+                        return;
+                    };
+                    tokio::select! {
+                        () = tokio::time::sleep(interval) => {}
+                        _ = progress.wait_for(|progress| progress.ended) => return,
+                    }
+                    // Where it fails, the next entry or the close is the next occasion; who asks for one is told why.
+                    let _ = recording.checkpoint().await;
+                    signed = now.head;
+                }
+            });
+        }
+        Self {
+            replica: Replica::of_ledger(shared, failure),
+            recording,
+            guard,
+            jobs,
+            queue: Arc::new(Semaphore::new(recorder.queue as usize)),
+            capacity: recorder.queue,
+            closing: Arc::default(),
+        }
+    }
+
+    fn lacks_a_key(&self, signed: &SignedStatement) -> bool {
+        let new: Vec<_> = signed.statement().event.new_keys().iter().map(|key| key.key_id()).collect();
+        self.shared.with_view(|view| {
+            let known = |key| new.contains(key) || view.state().public_key(key).is_some();
+            !signed.signatures().iter().all(|part| known(&part.keyid))
+        })
+    }
+}
+
+impl<S> fmt::Debug for Ledger<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger")
+            .field("waiting", &(self.capacity as usize).saturating_sub(self.queue.available_permits()))
+            .field("closing", &self.closing.load(Ordering::Relaxed))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Verifies the signatures. Where they do not hold, what is wrong with the envelope is named first, as an auditor would.
+fn verify(
+    view: &View,
+    signed: SignedStatement,
+    now: impl FnOnce() -> countersign_core::time::Timestamp,
+) -> Result<VerifiedStatement, SubmitError> {
+    let known = |key: &_| -> Option<PublicKey> { view.state().public_key(key) };
+    signed.clone().verify(known).map_err(|fault| {
+        match check_envelope(view.state(), &signed, now().max(view.state().recorded_at())) {
+            // What has a used serial may be recorded already, but nobody gets a receipt for a signature that does not hold.
+            Err(refusal) if refusal.code != RefusalCode::Serial => SubmitError::Refused(refusal),
+            Err(_) | Ok(()) => SubmitError::Malformed(fault),
+        }
+    })
+}

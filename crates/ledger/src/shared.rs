@@ -1,0 +1,130 @@
+//! What a ledger, its replicas, feeds and tasks share: the store, and the view that readers see.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use countersign_core::entry::Head;
+use countersign_store::{Store, StoreError};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use crate::clock::Clock;
+use crate::error::{Ended, ReplayError};
+use crate::view::View;
+
+/// Most entries that are read and judged in one go.
+const CHUNK: usize = 1024;
+
+pub(crate) struct Shared<S> {
+    pub(crate) store: S,
+    pub(crate) clock: Arc<dyn Clock>,
+    view: ArcSwap<View>,
+    progress: watch::Sender<Progress>,
+    /// The monotonic clock, in milliseconds, when the view was last known to be the store's newest state.
+    confirmed: AtomicU64,
+}
+
+/// How far the view has come. It is sent after the view was published, never before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) head: Head,
+    /// Whether no more will come.
+    pub(crate) ended: bool,
+}
+
+impl<S: Store> Shared<S> {
+    pub(crate) fn new(store: S, clock: Arc<dyn Clock>) -> Self {
+        let view = View::default();
+        let (progress, _) = watch::channel(Progress { head: view.head(), ended: false });
+        Self { store, clock, view: ArcSwap::from_pointee(view), progress, confirmed: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    pub(crate) fn with_view<T>(&self, answer: impl FnOnce(&View) -> T) -> T {
+        answer(&self.view.load())
+    }
+
+    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// Shows a view to readers, then wakes who waits for it. Only what the store acknowledged is ever shown.
+    pub(crate) fn publish(&self, view: View) {
+        let head = view.head();
+        self.view.store(Arc::new(view));
+        self.progress.send_modify(|progress| progress.head = head);
+    }
+
+    pub(crate) fn end(&self) {
+        self.progress.send_modify(|progress| progress.ended = true);
+    }
+
+    /// Notes that the view was the store's newest state at this reading of the monotonic clock.
+    pub(crate) fn confirm(&self, at: Duration) {
+        let millis = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
+        self.confirmed.fetch_max(millis, Ordering::Relaxed);
+    }
+
+    pub(crate) fn age(&self) -> Duration {
+        let confirmed = Duration::from_millis(self.confirmed.load(Ordering::Relaxed));
+        self.clock.monotonic().saturating_sub(confirmed)
+    }
+
+    /// The view once it has at least `size` entries.
+    pub(crate) async fn at_least(&self, size: u64) -> Result<Arc<View>, Ended> {
+        let mut progress = self.progress();
+        let reached = progress.wait_for(|progress| progress.head.size >= size || progress.ended).await;
+        let view = self.view();
+        // The sender lives in `self`, so waiting itself can not fail.
+        if reached.is_ok() && view.head().size >= size {
+            Ok(view)
+        } else {
+            Err(Ended { size: view.head().size })
+        }
+    }
+
+    /// Follows what other recorders have stored. Whether there was anything.
+    ///
+    /// Called by one task at a time: the writer of a ledger, the follower of a replica, or who opens either.
+    pub(crate) async fn catch_up(&self) -> Result<bool, ReplayError> {
+        self.catch_up_visiting(|_, _| {}).await.map(|(grew, _)| grew)
+    }
+
+    /// As [`Self::catch_up`]; `visit` is called with the state before and the view after each entry, and comes back.
+    pub(crate) async fn catch_up_visiting<V>(&self, mut visit: V) -> Result<(bool, V), ReplayError>
+    where
+        V: FnMut(&countersign_projection::governance::State, &View) + Send + 'static,
+    {
+        let mut grew = false;
+        loop {
+            let started = self.clock.monotonic();
+            let view = self.view();
+            let known = view.head();
+            let chunk = self.store.read(known.size, CHUNK).await?;
+            if chunk.is_empty() {
+                let found = self.store.head().await?;
+                if found == known {
+                    self.confirm(started);
+                    return Ok((grew, visit));
+                }
+                if found.size <= known.size {
+                    return Err(ReplayError::OtherHistory { known, found });
+                }
+                continue;
+            }
+            let extended = spawn_blocking(move || {
+                let extended = view.extended(&chunk, &mut visit);
+                (extended, visit)
+            });
+            let extended = extended.await.map_err(|error| StoreError::Unavailable(error.into()))?;
+            visit = extended.1;
+            self.publish(extended.0?);
+            grew = true;
+        }
+    }
+}

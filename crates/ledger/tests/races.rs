@@ -1,0 +1,420 @@
+//! Many at once: submitters, recorders, futures dropped anywhere, and stores that do not say what they did.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use countersign_core::entry::Head;
+use countersign_core::statement::SignedStatement;
+use countersign_ledger::testing::recorder;
+use countersign_ledger::*;
+use countersign_store::*;
+use support::*;
+
+/// The same test in both flavours of the runtime.
+macro_rules! both {
+    ($($name:ident)*) => {
+        mod in_one_thread {
+            $(#[tokio::test] async fn $name() { super::$name().await; })*
+        }
+        mod in_many_threads {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $name() { super::$name().await; })*
+        }
+    };
+}
+
+both! {
+    sixty_four_submitters_make_one_chain_and_one_feed
+    two_recorders_on_one_store_lose_nothing
+    a_dropped_future_loses_nothing_and_repeats_nothing
+    close_drains_what_was_submitted
+    the_writer_ends_by_itself_when_all_handles_are_gone
+}
+
+fn spawn<S: Store>(
+    ledger: &Ledger<S>,
+    signed: SignedStatement,
+) -> tokio::task::JoinHandle<Result<Receipt, SubmitError>> {
+    let ledger = ledger.clone();
+    tokio::spawn(async move { ledger.submit(signed).await })
+}
+
+async fn sixty_four_submitters_make_one_chain_and_one_feed() {
+    let company = Company::in_memory().await;
+    let ledger = company.founded.ledger.clone();
+    let before = ledger.head();
+    let mut feed = ledger.subscribe(Head::EMPTY);
+    let reading = tokio::spawn(async move {
+        let mut head = Head::EMPTY;
+        let mut leaves = Vec::new();
+        while leaves.len() as u64 != before.size + 640 {
+            let entry = feed.next().await.unwrap().unwrap();
+            assert_eq!(Head { size: entry.seq(), leaf: entry.prev() }, head);
+            head = entry.head();
+            leaves.push(entry.leaf());
+        }
+        leaves
+    });
+    let tasks: Vec<_> = (0..64)
+        .map(|_| {
+            let (ledger, alice) = (ledger.clone(), company.alice.clone());
+            tokio::spawn(async move {
+                let mut receipts = Vec::new();
+                for _ in 0..10 {
+                    let receipt = ledger.submit(alice.state(ask()).sign().unwrap()).await.unwrap();
+                    assert!(ledger.view().head().size > receipt.seq);
+                    receipts.push(receipt);
+                }
+                receipts
+            })
+        })
+        .collect();
+    let mut receipts = Vec::new();
+    for task in tasks {
+        receipts.extend(task.await.unwrap());
+    }
+    let leaves = reading.await.unwrap();
+    let places: BTreeSet<u64> = receipts.iter().map(|receipt| receipt.seq).collect();
+    assert_eq!(places, (before.size..before.size + 640).collect());
+    assert!(receipts.iter().all(|receipt| leaves[receipt.seq as usize] == receipt.leaf));
+    assert_recorded(&company.founded.store, &receipts).await;
+}
+
+async fn two_recorders_on_one_store_lose_nothing() {
+    let company = Company::in_memory().await;
+    let first = company.founded.ledger.clone();
+    let second = Ledger::open(company.founded.store.clone(), recorder(&company.founded.clock)).await.unwrap();
+    assert_eq!(second.head(), first.head());
+    let tasks: Vec<_> = (0..40)
+        .map(|index| {
+            let ledger = if index % 2 == 0 { first.clone() } else { second.clone() };
+            let alice = company.alice.clone();
+            tokio::spawn(async move {
+                let mut receipts = Vec::new();
+                for _ in 0..5 {
+                    receipts.push(ledger.submit(alice.state(ask()).sign().unwrap()).await.unwrap());
+                    tokio::task::yield_now().await;
+                }
+                receipts
+            })
+        })
+        .collect();
+    let mut receipts = Vec::new();
+    for task in tasks {
+        receipts.extend(task.await.unwrap());
+    }
+    assert_recorded(&company.founded.store, &receipts).await;
+    let size = company.founded.store.head_now().size;
+    let (one, other) = (first.at_least(size).await.unwrap(), second.at_least(size).await.unwrap());
+    assert_eq!((one.head(), one.root()), (other.head(), other.root()));
+    assert_eq!(one.state().digest(), other.state().digest());
+    // What one recorded, the other gives the same receipt for.
+    let signed = company.alice.state(ask()).sign().unwrap();
+    assert_eq!(first.submit(signed.clone()).await.unwrap(), second.submit(signed).await.unwrap());
+    // The same key signs for both, and no size gets two roots.
+    let (one, other) = (first.checkpoint().await.unwrap(), second.checkpoint().await.unwrap());
+    assert_eq!(one.untrusted_text(), other.untrusted_text());
+}
+
+#[tokio::test]
+async fn a_statement_that_rests_on_another_recorders_entry_is_not_refused_for_lack_of_it() {
+    let company = Company::in_store(Told::new(), |recorder| recorder).await;
+    let founded = &company.founded;
+    // Never hears of anything by itself.
+    let deaf = recorder(&founded.clock).poll_interval(Duration::from_secs(86_400));
+    let second = Ledger::open(Deaf(founded.store.clone()), deaf).await.unwrap();
+    let request = company.request().await;
+    let approval = company.approval(request.statement);
+    assert_eq!(second.head().size, request.seq);
+    let receipt = second.submit(approval).await.unwrap();
+    assert_eq!(receipt.seq, request.seq + 1);
+    // And one by a key that it has not heard of.
+    let eve = {
+        let deaf = recorder(&founded.clock).poll_interval(Duration::from_secs(86_400));
+        let first = Ledger::open(founded.store.clone(), deaf).await.unwrap();
+        let alice_again = Author::new(
+            company.alice.principal().clone(),
+            testing::key("alice's second"),
+            first.ledger_id().unwrap(),
+        )
+        .clock(founded.clock.clone());
+        let enrolled = countersign_core::event::KeyEnrolled {
+            enrolment: countersign_core::event::Enrolment::Further,
+            key: alice_again.key_bytes(),
+            principal: company.alice.principal().clone(),
+        };
+        let signed = company.alice.state(enrolled).proved_by([&alice_again]).sign().unwrap();
+        first.submit(signed).await.unwrap();
+        alice_again
+    };
+    second.submit(eve.state(ask()).sign().unwrap()).await.unwrap();
+}
+
+/// A store that never gives a hint.
+struct Deaf<S>(S);
+
+impl<S: Store> Store for Deaf<S> {
+    fn durability(&self) -> Durability {
+        self.0.durability()
+    }
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.0.head().await
+    }
+    async fn append(&self, batch: Batch) -> Result<Head, AppendError> {
+        self.0.append(batch).await
+    }
+    async fn read(&self, from: u64, max: usize) -> Result<Vec<EntryBytes>, StoreError> {
+        self.0.read(from, max).await
+    }
+    async fn find(
+        &self,
+        digest: countersign_core::digest::StatementDigest,
+    ) -> Result<Option<Found>, StoreError> {
+        self.0.find(digest).await
+    }
+    async fn checkpoint(&self) -> Result<Option<NoteBytes>, StoreError> {
+        self.0.checkpoint().await
+    }
+    async fn put_checkpoint(&self, size: u64, note: NoteBytes) -> Result<(), StoreError> {
+        self.0.put_checkpoint(size, note).await
+    }
+}
+
+/// Polls a future at most `polls` times, letting other tasks have their turn in between, then drops it.
+async fn poll_and_drop<T>(future: impl Future<Output = T>, polls: usize) -> Option<T> {
+    let mut future = pin!(future);
+    for _ in 0..polls {
+        let polled = std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
+        if let Poll::Ready(done) = polled {
+            return Some(done);
+        }
+        tokio::task::yield_now().await;
+    }
+    None
+}
+
+async fn a_dropped_future_loses_nothing_and_repeats_nothing() {
+    let told = Told::new();
+    let company = Company::in_store(told.clone(), |recorder| recorder).await;
+    let ledger = company.founded.ledger.clone();
+    let mut statements = Vec::new();
+    let mut answered = 0;
+    // A fixed sequence that looks like chance.
+    let mut chance = 1_u32;
+    for _ in 0..200 {
+        chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let signed = company.alice.state(ask()).sign().unwrap();
+        statements.push(signed.clone());
+        let polls = (chance >> 24) as usize % 12;
+        answered += usize::from(poll_and_drop(ledger.submit(signed), polls).await.is_some());
+        // The others that can be dropped: what they do for the next caller is tested by all that follows.
+        let size = ledger.head().size;
+        poll_and_drop(ledger.at_least(size + 5), polls % 3).await;
+        if chance.is_multiple_of(16) {
+            poll_and_drop(ledger.checkpoint(), polls).await;
+        }
+    }
+    assert!(answered < 200);
+    let mut receipts = Vec::new();
+    for signed in &statements {
+        receipts.push(ledger.submit(signed.clone()).await.unwrap());
+    }
+    assert_recorded(told.kept(), &receipts).await;
+    let places: BTreeSet<u64> = receipts.iter().map(|receipt| receipt.seq).collect();
+    assert_eq!(places.len(), 200);
+    assert_eq!(ledger.head(), told.kept().head_now());
+    // A feed whose futures are dropped skips nothing.
+    let mut feed = ledger.subscribe(Head::EMPTY);
+    let mut read = 0;
+    for polls in (0..4).cycle() {
+        if let Some(entry) = poll_and_drop(feed.next(), polls).await {
+            assert_eq!(entry.unwrap().unwrap().seq(), read);
+            read += 1;
+        }
+        if read == ledger.head().size {
+            break;
+        }
+    }
+    // And a ledger whose first closer went away can be closed by another.
+    poll_and_drop(ledger.close(), 1).await;
+    let refused = ledger.submit(company.alice.state(ask()).sign().unwrap()).await;
+    assert!(matches!(refused, Err(SubmitError::Closed)), "{refused:?}");
+    ledger.close().await.unwrap();
+}
+
+async fn close_drains_what_was_submitted() {
+    let told = Told::new();
+    let company = Company::in_store(told.clone(), |recorder| recorder).await;
+    let ledger = company.founded.ledger.clone();
+    told.hold();
+    let tasks: Vec<_> = (0..20).map(|_| spawn(&ledger, company.alice.state(ask()).sign().unwrap())).collect();
+    while !format!("{ledger:?}").contains("waiting: 20") {
+        tokio::task::yield_now().await;
+    }
+    let mut feed = ledger.subscribe(ledger.head());
+    let closing = tokio::spawn({
+        let ledger = ledger.clone();
+        async move { ledger.close().await.unwrap() }
+    });
+    while !format!("{ledger:?}").contains("closing: true") {
+        tokio::task::yield_now().await;
+    }
+    let late = ledger.submit(company.alice.state(ask()).sign().unwrap()).await;
+    assert!(matches!(late, Err(SubmitError::Closed)), "{late:?}");
+    assert!(!closing.is_finished());
+    told.release();
+    let mut receipts = Vec::new();
+    for task in tasks {
+        receipts.push(task.await.unwrap().unwrap());
+    }
+    let note = closing.await.unwrap();
+    assert_recorded(told.kept(), &receipts).await;
+    // The last checkpoint is over everything, is kept, and stays the last.
+    let size = ledger.head().size;
+    assert!(note.untrusted_text().contains(&format!("\n{size}\n")), "{note}");
+    assert_eq!(told.kept().checkpoint_now().unwrap()[..], *note.to_string().as_bytes());
+    assert_eq!(ledger.close().await.unwrap(), note);
+    for _ in 0..20 {
+        feed.next().await.unwrap().unwrap();
+    }
+    assert!(feed.next().await.is_none());
+    assert_eq!(ledger.at_least(size + 1).await.unwrap_err(), Ended { size });
+    // Another recorder can take over.
+    let again = Ledger::open(told.clone(), recorder(&company.founded.clock)).await.unwrap();
+    again.submit(company.alice.state(ask()).sign().unwrap()).await.unwrap();
+}
+
+async fn the_writer_ends_by_itself_when_all_handles_are_gone() {
+    let told = Told::new();
+    let company = Company::in_store(told.clone(), |recorder| recorder).await;
+    let ledger = company.founded.ledger.clone();
+    let mut feed = ledger.subscribe(ledger.head());
+    told.hold();
+    let signed = company.alice.state(ask()).sign().unwrap();
+    poll_and_drop(ledger.submit(signed.clone()), 1).await;
+    drop(ledger);
+    let Company { founded, .. } = company;
+    drop(founded);
+    told.release();
+    let entry = feed.next().await.unwrap().unwrap();
+    assert_eq!(entry.signed().digest(), signed.digest());
+    assert!(feed.next().await.is_none());
+    assert!(told.kept().checkpoint_now().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_outcome_is_settled_by_trying_the_same_again() {
+    // What the store does, and how many entries are recorded then.
+    let cases: [&[Act]; 6] = [
+        &[Act::UnknownStored],
+        &[Act::UnknownLost],
+        &[Act::UnknownCut],
+        &[Act::UnknownStored, Act::UnknownStored, Act::UnknownLost, Act::Fail],
+        &[Act::UnknownLost, Act::Fail, Act::Fail, Act::UnknownLost, Act::UnknownCut],
+        &[Act::UnknownLate],
+    ];
+    for acts in cases {
+        let told = Told::new();
+        let company = Company::in_store(told.clone(), |recorder| recorder).await;
+        let ledger = company.founded.ledger.clone();
+        let before = ledger.head().size;
+        told.act(acts);
+        let signed: Vec<_> = (0..3).map(|_| company.alice.state(ask()).sign().unwrap()).collect();
+        let tasks: Vec<_> = signed.iter().map(|signed| spawn(&ledger, signed.clone())).collect();
+        let mut receipts = Vec::new();
+        for task in tasks {
+            receipts.push(task.await.unwrap().unwrap());
+        }
+        told.land().await;
+        assert_eq!(told.kept().head_now().size, before + 3, "acts: {acts:?}");
+        assert_recorded(told.kept(), &receipts).await;
+        for (signed, receipt) in signed.iter().zip(&receipts) {
+            assert_eq!(ledger.submit(signed.clone()).await.unwrap(), *receipt, "acts: {acts:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_stays_unknown_is_said_to_be_and_the_same_statement_settles_it() {
+    for (first, lands) in [
+        (Act::UnknownStored, false),
+        (Act::UnknownLost, false),
+        (Act::UnknownLate, false),
+        (Act::UnknownLate, true),
+    ] {
+        let told = Told::new();
+        let company = Company::in_store(told.clone(), |recorder| recorder).await;
+        let ledger = company.founded.ledger.clone();
+        let before = ledger.head().size;
+        let mut acts = vec![first];
+        acts.extend([Act::UnknownLost; 5]);
+        told.act(&acts);
+        let signed = company.alice.state(ask()).sign().unwrap();
+        let outcome = ledger.submit(signed.clone()).await;
+        assert!(
+            matches!(outcome, Err(SubmitError::OutcomeUnknown { digest }) if digest == signed.digest()),
+            "{first:?}: {outcome:?}"
+        );
+        assert_eq!(ledger.head().size, before, "{first:?}: nothing is shown that may not stand");
+        if lands {
+            assert_eq!(told.land().await, 1);
+        }
+        // Sealed at another time it is another entry, so that the straggler can not pass for it.
+        company.founded.clock.advance(Duration::from_secs(1));
+        let receipt = ledger.submit(signed.clone()).await.unwrap();
+        assert_eq!(receipt.seq, before, "{first:?}");
+        // A straggler finds its place taken.
+        assert_eq!(told.land().await, 0, "{first:?}");
+        let next = company.request().await;
+        assert_eq!(next.seq, before + 1);
+        assert_recorded(told.kept(), &[receipt, next]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_still_land_is_not_refused_before_that_is_settled() {
+    let told = Told::new();
+    let company = Company::in_store(told.clone(), |recorder| recorder).await;
+    let ledger = company.founded.ledger.clone();
+    told.act(&[
+        Act::UnknownLate,
+        Act::UnknownLost,
+        Act::UnknownLost,
+        Act::UnknownLost,
+        Act::UnknownLost,
+        Act::UnknownLost,
+    ]);
+    let signed = company.alice.state(ask()).sign().unwrap();
+    assert!(matches!(ledger.submit(signed.clone()).await, Err(SubmitError::OutcomeUnknown { .. })));
+    // By now the rules would refuse it as too old, but the first attempt is still under way.
+    company.founded.clock.advance(Duration::from_secs(2 * 3_600));
+    let again = ledger.submit(signed.clone()).await;
+    assert!(matches!(again, Err(SubmitError::OutcomeUnknown { .. })), "{again:?}");
+    // Something else takes the place; then the verdict is final.
+    company.request().await;
+    assert_eq!(told.land().await, 0);
+    let verdict = ledger.submit(signed.clone()).await;
+    assert!(
+        matches!(&verdict, Err(SubmitError::Refused(refusal)) if refusal.code.as_str() == "backdated"),
+        "{verdict:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_records_nothing_and_says_so() {
+    let told = Told::new();
+    let company = Company::in_store(told.clone(), |recorder| recorder).await;
+    let ledger = company.founded.ledger.clone();
+    let before = ledger.head();
+    told.act(&[Act::Fail]);
+    let signed = company.alice.state(ask()).sign().unwrap();
+    let outcome = ledger.submit(signed.clone()).await;
+    assert!(matches!(outcome, Err(SubmitError::Store(_))), "{outcome:?}");
+    assert_eq!(ledger.head(), before);
+    assert_eq!(ledger.submit(signed).await.unwrap().seq, before.size);
+}
