@@ -182,6 +182,7 @@ pub struct Population {
 impl Projection for Holdings {
     const NAME: &'static str = "holdings";
     const VERSION: u64 = 1;
+    const LOOKS_BACK: bool = false;
     type Error = HoldingsError;
 
     fn apply(&mut self, step: &Step<'_>) -> Result<(), HoldingsError> {
@@ -316,4 +317,51 @@ pub enum HoldingsError {
     /// There are 2^32 grants.
     #[error("there are too many grants")]
     Full,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runner::Runner;
+    use crate::test_kit::Playground;
+
+    fn stored() -> Holdings {
+        let ledger = Playground::small();
+        let mut runner = Runner::<Holdings>::new();
+        ledger.entries().iter().for_each(|entry| drop(runner.replay(entry.clone()).unwrap()));
+        runner.projections().unwrap().clone()
+    }
+
+    #[test]
+    fn bytes_that_no_fold_could_have_written_are_refused() {
+        assert!(Holdings::decode(&stored().encode().unwrap()).is_ok());
+        let spoil = |spoil: fn(&mut Vec<Record>)| {
+            let mut holdings = stored();
+            let mut records: Vec<Record> = holdings.records.iter().cloned().collect();
+            spoil(&mut records);
+            holdings.records = records.into_iter().collect();
+            Holdings::decode(&holdings.encode().unwrap()).map(drop).is_err()
+        };
+        assert!(!spoil(|_| ()));
+        assert!(spoil(|records| records.swap(0, 1)), "out of order");
+        assert!(spoil(|records| records[1].seq = records[0].seq), "two in one entry");
+        assert!(spoil(|records| records[0].from = Timestamp::MAX), "time runs backwards");
+        assert!(spoil(|records| records[0].resource = records[0].role), "a role as resource");
+        assert!(spoil(|records| records[0].role = u32::MAX), "a name that is not there");
+        let twice = spoil(|records| {
+            records[0].end = None;
+            records[1].end = None;
+            records[1].grant = records[0].grant;
+        });
+        assert!(twice, "a grant that is held twice");
+    }
+
+    #[test]
+    fn a_clone_of_the_open_ones_follows_from_the_records() {
+        let holdings = stored();
+        let read = Holdings::decode(&holdings.encode().unwrap()).unwrap();
+        assert_eq!(read.open, holdings.open);
+        assert_eq!(read.len(), holdings.len());
+        assert!(!read.is_empty());
+    }
 }

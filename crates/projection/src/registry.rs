@@ -269,8 +269,8 @@ impl<P: Projection> AnyProjection for P {
 impl Projections for Registry {
     const REBUILDS_APART: bool = true;
 
-    fn is_watching(&self) -> bool {
-        self.slots.values().any(|slot| slot.down.is_none())
+    fn looks_back(&self) -> bool {
+        self.slots.values().any(|slot| slot.down.is_none() && slot.live.looks_back())
     }
 
     fn reset(&mut self) {
@@ -350,6 +350,7 @@ struct Shared {
 
 /// A projection that is folded without knowing its type.
 trait Live: Send + Sync {
+    fn looks_back(&self) -> bool;
     fn apply(&mut self, step: &Step<'_>) -> Result<(), Halt>;
     fn restore(&mut self, snapshot: &PlacedSnapshot) -> Result<(), RebuildReason>;
     fn fresh(&self) -> Box<dyn Live>;
@@ -359,6 +360,10 @@ trait Live: Send + Sync {
 struct Typed<P>(Arc<P>);
 
 impl<P: Projection> Live for Typed<P> {
+    fn looks_back(&self) -> bool {
+        P::LOOKS_BACK
+    }
+
     fn apply(&mut self, step: &Step<'_>) -> Result<(), Halt> {
         apply_guarded(Arc::make_mut(&mut self.0), step)
     }

@@ -18,11 +18,11 @@ use crate::snapshot::{PlacedSnapshot, Rebuild, RebuildReason, Snapshot, Snapshot
 /// Folds entries into the governance state and into projections beside it: one pass, one truth.
 ///
 /// `S` is a [`Projection`], a tuple of up to six, `()` for the state alone, or a [`crate::registry::Registry`]. An
-/// entry that does not follow the head is refused, and nothing changes. Where a projection fails, the
-/// runner stays before the entry, for good; only in a registry the others go on.
+/// entry that does not follow the head is refused, and nothing changes. Where a projection fails, the state has folded
+/// the entry, but the runner folds no other and its projections answer no more; only in a registry the others go on.
 #[derive(Debug, Clone)]
 pub struct Runner<S> {
-    // INVARIANT: every projection in `set` that is live has folded exactly the entries that `state` has.
+    // INVARIANT: without a halt, every projection in `set` that is live has folded exactly the entries that `state` has.
     state: State,
     set: S,
     halt: Option<Halt>,
@@ -59,11 +59,8 @@ impl<S: Projections> Runner<S> {
         set.reset();
         let (state, mut rebuilds) = newest_state(snapshots);
         let Some(state) = state else { return (Self::over(set), rebuilds) };
-        let head = state.head();
         let mut find = |name: &str| {
-            snapshots
-                .iter()
-                .find(|snapshot| snapshot.header().name() == name && snapshot.header().head() == head)
+            snapshots.iter().find(|snapshot| snapshot.header().name() == name && snapshot.is_beside(&state))
         };
         let before = rebuilds.len();
         set.restore(&mut find, &mut rebuilds);
@@ -119,18 +116,12 @@ impl<S: Projections> Runner<S> {
     /// [`RunError::Halted`] where a projection fails, and ever after.
     pub fn apply(&mut self, judged: &JudgedEntry) -> Result<(), RunError> {
         self.check_place(judged.entry())?;
-        if !self.set.is_watching() {
-            self.state.fold(judged);
-            return Ok(());
-        }
-        let mut after = self.state.clone();
-        after.fold(judged);
-        if let Err(halt) = self.set.apply(&Step::new(judged, &self.state, &after)) {
+        let before = self.set.looks_back().then(|| self.state.clone());
+        self.state.fold(judged);
+        self.set.apply(&Step::new(judged, before.as_ref(), &self.state)).map_err(|halt| {
             self.halt = Some(halt.clone());
-            return Err(RunError::Halted(halt));
-        }
-        self.state = after;
-        Ok(())
+            RunError::Halted(halt)
+        })
     }
 
     /// Verifies and judges an entry that nobody vouches for against the state at the head, and folds it.
@@ -308,9 +299,9 @@ pub trait Projections {
     #[doc(hidden)]
     const REBUILDS_APART: bool = false;
 
-    /// Whether there is a projection to be told of entries.
+    /// Whether one of them asks for the state before an entry.
     #[doc(hidden)]
-    fn is_watching(&self) -> bool;
+    fn looks_back(&self) -> bool;
 
     /// Starts every projection anew.
     #[doc(hidden)]
@@ -341,9 +332,9 @@ pub trait Projections {
 }
 
 impl<P: Projection> Projections for P {
-    fn is_watching(&self) -> bool {
+    fn looks_back(&self) -> bool {
         const { assert!(is_name(P::NAME), "NAME is not of the form that its documentation gives") };
-        true
+        P::LOOKS_BACK
     }
 
     fn reset(&mut self) {
@@ -379,9 +370,9 @@ macro_rules! tuples {
     ($(($($member:ident),*))*) => {$(
         #[allow(non_snake_case, unused_variables, reason = "members are named like their types")]
         impl<$($member: Projections),*> Projections for ($($member,)*) {
-            fn is_watching(&self) -> bool {
+            fn looks_back(&self) -> bool {
                 let ($($member,)*) = self;
-                false $(|| $member.is_watching())*
+                false $(|| $member.looks_back())*
             }
 
             fn reset(&mut self) {
@@ -575,7 +566,7 @@ pub enum SwapError {
 /// Applies a step, and turns a failure or a panic into a halt: neither may take the others down.
 pub(crate) fn apply_guarded<P: Projection>(projection: &mut P, step: &Step<'_>) -> Result<(), Halt> {
     // A projection that panicked may be torn; it is never asked again, so nobody sees it.
-    let cause = match catch_unwind(AssertUnwindSafe(|| Projection::apply(projection, step))) {
+    let cause = match catch_unwind(AssertUnwindSafe(|| Projection::apply(projection, &step.seen_by::<P>()))) {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(error)) => HaltCause::Failed(Arc::new(error)),
         Err(payload) => HaltCause::Panicked(panic_text(&*payload).into()),

@@ -330,9 +330,15 @@ impl PlacedSnapshot {
         if says != (Some(ledger), *head, *recorded_at) {
             return Err(RebuildReason::OtherState);
         }
-        let recorder = state.recorder_key().ok_or(RebuildReason::NotByRecorder)?;
-        let is_signer = self.0.signers.iter().any(|key| key.as_bytes() == recorder.as_bytes());
-        if is_signer { Ok(state) } else { Err(RebuildReason::NotByRecorder) }
+        if self.is_beside(&state) { Ok(state) } else { Err(RebuildReason::NotByRecorder) }
+    }
+
+    /// Whether it was taken at the state's head, and signed by the recorder in force there.
+    pub(crate) fn is_beside(&self, state: &State) -> bool {
+        let recorder = state.recorder_key();
+        let is_recorder =
+            |key: &PublicKey| recorder.as_ref().is_some_and(|recorder| recorder.as_bytes() == key.as_bytes());
+        self.0.header.head == state.head() && self.0.signers.iter().any(is_recorder)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::projection::{Projection, Step};
 impl Projection for State {
     const NAME: &'static str = "governance";
     const VERSION: u64 = 1;
+    const LOOKS_BACK: bool = false;
     type Error = Infallible;
 
     fn apply(&mut self, step: &Step<'_>) -> Result<(), Infallible> {

@@ -33,6 +33,7 @@ struct Kinds(BTreeMap<String, u64>);
 impl Projection for Kinds {
     const NAME: &'static str = "kinds";
     const VERSION: u64 = 1;
+    const LOOKS_BACK: bool = false;
     type Error = std::convert::Infallible;
 
     fn apply(&mut self, step: &Step<'_>) -> Result<(), Self::Error> {
@@ -137,7 +138,7 @@ fn a_failing_projection_halts_where_it_failed_and_never_answers_again() {
         assert_eq!((halt.projection, halt.seq), ("brittle", at));
         assert!(matches!(&halt.cause, HaltCause::Failed(error) if error.to_string() == Unheard.to_string()));
     }
-    assert_eq!(runner.head().size, at);
+    assert_eq!(runner.head().size, at + 1);
     assert!(runner.projections().is_err());
     assert!(matches!(runner.snapshots(&Playground::recorder_key()), Err(SnapshotError::Halted(_))));
     assert!(runner.fingerprints()[1..].iter().all(|print| print.digest.is_none()));
@@ -178,6 +179,42 @@ fn a_registry_refuses_a_name_twice_and_finds_by_type_and_by_name() {
     // A name alone does not make it the same type.
     assert!(matches!(views.view::<LaterKinds>(), Err(ViewError::Unknown { .. })));
     assert!(matches!(views.view::<Brittle>(), Err(ViewError::Unknown { .. })));
+}
+
+/// What it sees of the state before an entry; the second one has not said that it looks.
+macro_rules! looking_back {
+    ($name:ident, $text:literal, $looks_back:literal) => {
+        #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+        struct $name(u64);
+
+        impl Projection for $name {
+            const NAME: &'static str = $text;
+            const VERSION: u64 = 1;
+            const LOOKS_BACK: bool = $looks_back;
+            type Error = std::convert::Infallible;
+
+            fn apply(&mut self, step: &Step<'_>) -> Result<(), Self::Error> {
+                self.0 = step.before().head().size;
+                assert_eq!(
+                    (step.before().head().size, step.after().head().size),
+                    (step.seq(), step.seq() + 1)
+                );
+                Ok(())
+            }
+        }
+    };
+}
+looking_back!(Looking, "looking", true);
+looking_back!(Peeking, "peeking", false);
+
+#[test]
+fn the_state_before_an_entry_is_seen_by_who_asked_for_it_and_by_no_other() {
+    let ledger = Playground::new();
+    let registry = Registry::new().with::<Looking>().unwrap().with::<Peeking>().unwrap();
+    let mut runner = Runner::over(registry);
+    ledger.entries().iter().for_each(|entry| drop(runner.replay(entry.clone()).unwrap()));
+    assert_eq!(runner.view::<Looking>().unwrap().0, ledger.head().size - 1);
+    assert!(matches!(runner.view::<Peeking>(), Err(ViewError::Halted(_))));
 }
 
 #[test]
@@ -301,6 +338,52 @@ fn a_snapshot_that_is_foreign_unsigned_or_misplaced_is_refused_with_its_reason()
     assert_eq!(other, Err(RebuildReason::OtherProjection { found: "kinds".into() }));
 }
 
+/// The first snapshot with the lines of another text, signed by `key`.
+fn resigned(saved: &Saved, name: &str, lines: &[(usize, String)], key: &SecretKey) -> PlacedSnapshot {
+    let id = saved.ledger.state().ledger_id().unwrap();
+    let snapshot = saved.snapshots.iter().find(|snapshot| snapshot.header().name() == name).unwrap();
+    let mut text: Vec<String> = snapshot.header().to_string().lines().map(str::to_owned).collect();
+    lines.iter().for_each(|(number, line)| text[number - 1].clone_from(line));
+    let text: String = text.iter().map(|line| format!("{line}\n")).collect();
+    let note = SignedNote::sign(&text, id.as_str(), key).unwrap().to_string();
+    let payload = snapshot.payload().to_vec();
+    let opened = OpenedSnapshot::open(note.as_bytes(), payload, id, &[key.public_key()]).unwrap();
+    let size = opened.header().head().size;
+    opened.place(saved.last(size)).unwrap()
+}
+
+#[test]
+fn a_snapshot_is_held_to_what_its_own_state_says() {
+    let saved = Saved::new(30);
+    let resume = |snapshots: &[PlacedSnapshot]| Runner::resume(Kinds::default(), snapshots);
+    let reasons = |rebuilds: Vec<_>| -> Vec<RebuildReason> {
+        rebuilds
+            .into_iter()
+            .map(|rebuild: countersign_projection::snapshot::Rebuild| rebuild.reason)
+            .collect()
+    };
+    let (mut recorder, other) = (saved.placed(), SecretKey::from_seed(&[9; 32]));
+
+    // A reader may know keys that were the recorder's once; the state says which one is.
+    let once = resigned(&saved, "governance", &[], &other);
+    let (runner, rebuilds) = resume(&[once]);
+    assert_eq!((runner.head(), reasons(rebuilds)), (Head::EMPTY, vec![RebuildReason::NotByRecorder]));
+    recorder.retain(|snapshot| snapshot.header().name() == "governance");
+    let once = resigned(&saved, "kinds", &[], &other);
+    let (runner, rebuilds) = resume(&[recorder[0].clone(), once]);
+    assert_eq!((runner.head(), reasons(rebuilds)), (Head::EMPTY, vec![RebuildReason::Missing]));
+
+    // The recorder's own mistake: the state of one head under the name of another.
+    let next = saved.last(31).unwrap();
+    let lines = [(5, "31".into()), (6, next.leaf().to_string()), (7, next.recorded_at().to_string())];
+    let shifted = resigned(&saved, "governance", &lines, &Playground::recorder_key());
+    let (runner, rebuilds) = resume(&[shifted.clone()]);
+    assert_eq!((runner.head(), reasons(rebuilds)), (Head::EMPTY, vec![RebuildReason::OtherState]));
+    // An older one that is usable stands in.
+    let (runner, rebuilds) = resume(&[&saved.placed()[..], &[shifted]].concat());
+    assert_eq!((runner.head().size, reasons(rebuilds)), (30, vec![RebuildReason::OtherState]));
+}
+
 #[test]
 fn a_projection_without_a_usable_snapshot_is_rebuilt_beside_the_others() {
     let saved = Saved::new(40);
@@ -421,6 +504,43 @@ fn a_runner_built_anew_takes_over_and_says_what_differed() {
     let compared = live.swap(replayed::<Kinds>(ledger.entries())).unwrap();
     assert_eq!(compared.iter().map(|one| one.name).collect::<Vec<_>>(), ["governance", "kinds"]);
     assert!(compared.iter().all(|one| !one.is_drift() && one.live.is_some()));
+}
+
+static FOLDS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+
+/// Depends on more than the entries.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Drifting(u64);
+
+impl Projection for Drifting {
+    const NAME: &'static str = "drifting";
+    const VERSION: u64 = 1;
+    const LOOKS_BACK: bool = false;
+    type Error = std::convert::Infallible;
+
+    fn apply(&mut self, _step: &Step<'_>) -> Result<(), Self::Error> {
+        self.0 = FOLDS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[test]
+fn drift_shows_when_a_runner_built_anew_takes_over() {
+    let ledger = Playground::small();
+    let mut live = replayed::<(Kinds, Drifting)>(ledger.entries());
+    let fresh = replayed::<(Kinds, Drifting)>(ledger.entries());
+    let expected = fresh.fingerprints();
+    let compared = live.swap(fresh).unwrap();
+    let drifted: Vec<_> = compared.iter().filter(|one| one.is_drift()).map(|one| one.name).collect();
+    assert_eq!(drifted, ["drifting"]);
+    assert_eq!(live.fingerprints(), expected);
+
+    let mut registered = registered(ledger.entries());
+    let unknown = registered.install(replayed::<Drifting>(ledger.entries())).unwrap_err();
+    assert!(matches!(unknown, SwapError::Unknown { name: "drifting" }), "{unknown}");
+    let mut halted = Runner::<Brittle>::new();
+    ledger.entries().iter().for_each(|entry| drop(halted.replay(entry.clone())));
+    assert!(matches!(registered.install(halted), Err(SwapError::Halted(_))));
 }
 
 fn grants<S: Projections>(state: &countersign_projection::as_of::AsOf<S>) -> Vec<StatementDigest> {
