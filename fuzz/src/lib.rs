@@ -1,0 +1,4 @@
+//! Fuzz targets of countersign, and what they start from. `fuzz/README.md` says how to run them.
+
+pub mod seeds;
+pub mod targets;
