@@ -506,6 +506,25 @@ fn a_runner_built_anew_takes_over_and_says_what_differed() {
     assert!(compared.iter().all(|one| !one.is_drift() && one.live.is_some()));
 }
 
+/// Addresses, hash seeds and whatever else differs from one process to the next must not reach the bytes.
+#[test]
+fn another_process_finds_the_same_states() {
+    const CHILD: &str = "COUNTERSIGN_PRINT_FINGERPRINTS";
+    let runner = registered(Playground::small().entries());
+    let lines: Vec<String> = runner.fingerprints().iter().map(|print| format!("print: {print}")).collect();
+    if std::env::var_os(CHILD).is_some() {
+        lines.iter().for_each(|line| println!("{line}"));
+        return;
+    }
+    let arguments = ["--exact", "another_process_finds_the_same_states", "--nocapture"];
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = child.args(arguments).env(CHILD, "1").output().unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    let found: Vec<&str> = output.lines().filter_map(|line| Some(&line[line.find("print: ")?..])).collect();
+    assert_eq!(found, lines);
+    assert_eq!(found.len(), 3);
+}
+
 static FOLDS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 
 /// Depends on more than the entries.
