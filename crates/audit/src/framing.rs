@@ -1,0 +1,326 @@
+//! Bytes to lines, in windows of bounded size. Every entry is one line, ended by a line feed.
+
+use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::Arc;
+
+use countersign_core::entry::MAX_ENTRY_LEN;
+use countersign_core::fault::FaultCode;
+
+use crate::source::{Segment, Source, SourceError};
+
+/// How many bytes are read before a window is cut, and how many lines it has at most.
+pub(crate) const WINDOW_LEN: usize = 1 << 20;
+const WINDOW_LINES: usize = 4_096;
+
+/// Where a line stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The segment's name, where there are several.
+    pub(crate) segment: Option<Arc<str>>,
+    /// 1-based, in its segment.
+    pub(crate) line: u64,
+    /// 0-based offset of the line's first byte, in its segment.
+    pub(crate) offset: u64,
+}
+
+/// Consecutive lines of one segment.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    raw: Vec<u8>,
+    lines: Vec<(Range<usize>, Place)>,
+    /// What is wrong with the framing right after these lines. Nothing follows then.
+    pub(crate) stop: Option<Stop>,
+    /// Whether nothing follows.
+    pub(crate) is_last: bool,
+    /// Where the next line would begin.
+    pub(crate) end: Place,
+    /// How many bytes were read up to here, over all segments.
+    pub(crate) bytes_read: u64,
+}
+
+impl Window {
+    pub(crate) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// The bytes of a line without its line feed, and where it stands.
+    pub(crate) fn line(&self, index: usize) -> Option<(&[u8], &Place)> {
+        let (range, place) = self.lines.get(index)?;
+        Some((&self.raw[range.clone()], place))
+    }
+}
+
+/// A fault of framing, at the position after the lines of its window.
+#[derive(Debug, Clone)]
+pub(crate) struct Stop {
+    pub(crate) code: FaultCode,
+    pub(crate) place: Place,
+    /// From the start of the line.
+    pub(crate) offset: u64,
+    pub(crate) detail: String,
+}
+
+/// Cuts the bytes of a source into windows.
+pub(crate) struct Framer<'s> {
+    source: &'s mut dyn Source,
+    segment: Option<Open>,
+    /// How many lines there were, over all segments.
+    position: u64,
+    bytes_read: u64,
+    is_done: bool,
+    /// Where the next line would begin.
+    end: Place,
+}
+
+/// A segment that is being read.
+struct Open {
+    name: Option<Arc<str>>,
+    bytes: Box<dyn Read + Send>,
+    /// Bytes that were read and belong to no window yet.
+    pending: Vec<u8>,
+    is_ended: bool,
+    next: Place,
+}
+
+impl Open {
+    fn new(segment: Segment) -> Self {
+        let name: Option<Arc<str>> = segment.name.map(Into::into);
+        let next = Place { segment: name.clone(), line: 1, offset: 0 };
+        Self { name, bytes: segment.bytes, pending: Vec::new(), is_ended: false, next }
+    }
+
+    /// Reads until `pending` is a full window, or the segment ends. Tells how many bytes it read.
+    fn fill(&mut self) -> Result<u64, SourceError> {
+        let before = self.pending.len();
+        if !self.is_ended && before < WINDOW_LEN {
+            let wanted = (WINDOW_LEN - before) as u64;
+            let read = (&mut self.bytes).take(wanted).read_to_end(&mut self.pending);
+            self.is_ended = (read.map_err(|source| self.error(source))? as u64) < wanted;
+        }
+        Ok((self.pending.len() - before) as u64)
+    }
+
+    /// Whether a line feed follows somewhere. What is read is dropped: nothing after an overlong line is looked at.
+    fn finds_line_feed(&mut self) -> Result<bool, SourceError> {
+        let mut scratch = vec![0; 1 << 16];
+        while !self.is_ended {
+            match self.bytes.read(&mut scratch) {
+                Ok(0) => self.is_ended = true,
+                Ok(length) if memchr::memchr(b'\n', &scratch[..length]).is_some() => return Ok(true),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.error(error)),
+            }
+        }
+        Ok(false)
+    }
+
+    fn error(&self, source: io::Error) -> SourceError {
+        SourceError::Read { name: self.name.as_deref().unwrap_or("ledger").to_owned(), source }
+    }
+}
+
+impl<'s> Framer<'s> {
+    pub(crate) fn new(source: &'s mut dyn Source) -> Self {
+        let end = Place { line: 1, ..Place::default() };
+        Self { source, segment: None, position: 0, bytes_read: 0, is_done: false, end }
+    }
+
+    /// The next lines. After the last window it gives empty ones.
+    pub(crate) fn next_window(&mut self) -> Result<Window, SourceError> {
+        let mut window = Window::default();
+        loop {
+            if self.is_done {
+                window.is_last = true;
+                break;
+            }
+            let Some(open) = &mut self.segment else {
+                self.open_segment(&mut window)?;
+                continue;
+            };
+            self.bytes_read += open.fill()?;
+            cut_lines(open, &mut window);
+            self.position += window.lines.len() as u64;
+            self.end = open.next.clone();
+            if !window.lines.is_empty() {
+                break;
+            }
+            // No line feed in all that was read: the segment is at its end, or its next line is too long.
+            if open.pending.is_empty() {
+                self.end_segment(&mut window)?;
+                continue;
+            }
+            let is_ended_by_line_feed = !open.is_ended && open.finds_line_feed()?;
+            window.stop = Some(unframed(open.next.clone(), is_ended_by_line_feed));
+            self.is_done = true;
+        }
+        window.bytes_read = self.bytes_read;
+        window.end = self.end.clone();
+        Ok(window)
+    }
+
+    fn open_segment(&mut self, window: &mut Window) -> Result<(), SourceError> {
+        let Some(segment) = self.source.next_segment()? else {
+            self.is_done = true;
+            return Ok(());
+        };
+        let claimed = segment.first_seq;
+        let open = Open::new(segment);
+        if claimed.is_some_and(|seq| seq != self.position) {
+            let detail = format!("the segment's first entry is at position {}", self.position);
+            self.stop(window, FaultCode::SegmentName, open.next.clone(), detail);
+        }
+        self.segment = Some(open);
+        Ok(())
+    }
+
+    /// Moves on from a segment that has been read to its end. An empty one may only be the last.
+    fn end_segment(&mut self, window: &mut Window) -> Result<(), SourceError> {
+        let ended = self.segment.take().map(|open| open.next).unwrap_or_default();
+        self.open_segment(window)?;
+        if ended.line == 1 && self.segment.is_some() && window.stop.is_none() {
+            self.stop(window, FaultCode::EmptySegment, ended, "an empty segment is not the last".into());
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, window: &mut Window, code: FaultCode, place: Place, detail: String) {
+        window.stop = Some(Stop { code, place, offset: 0, detail });
+        self.is_done = true;
+    }
+}
+
+/// Moves the complete lines of `pending`, as many as a window takes, into the window.
+fn cut_lines(open: &mut Open, window: &mut Window) {
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'\n', &open.pending).take(WINDOW_LINES) {
+        let place = open.next.clone();
+        open.next.line += 1;
+        open.next.offset += (end + 1 - start) as u64;
+        window.lines.push((start..end, place));
+        start = end + 1;
+    }
+    let rest = open.pending.split_off(start);
+    window.raw = std::mem::replace(&mut open.pending, rest);
+}
+
+fn unframed(place: Place, is_ended_by_line_feed: bool) -> Stop {
+    if is_ended_by_line_feed {
+        let detail = "an entry has at most 65,535 bytes".to_owned();
+        Stop { code: FaultCode::LineTooLong, place, offset: MAX_ENTRY_LEN as u64, detail }
+    } else {
+        let detail = "the last line does not end in a line feed".to_owned();
+        Stop { code: FaultCode::TornTail, place, offset: 0, detail }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{CheckpointFile, LedgerBytes};
+    use std::io::Cursor;
+
+    /// Every line with its place, and how the framing ends.
+    fn frame(source: &mut dyn Source) -> (Vec<(Vec<u8>, Place)>, Option<Stop>) {
+        let mut framer = Framer::new(source);
+        let mut lines = Vec::new();
+        loop {
+            let window = framer.next_window().unwrap();
+            assert!(window.raw.len() <= WINDOW_LEN && window.len() <= WINDOW_LINES);
+            for index in 0..window.len() {
+                let (bytes, place) = window.line(index).unwrap();
+                lines.push((bytes.to_vec(), place.clone()));
+            }
+            if window.is_last || window.stop.is_some() {
+                return (lines, window.stop);
+            }
+        }
+    }
+
+    fn code(stop: &Option<Stop>) -> Option<FaultCode> {
+        stop.as_ref().map(|stop| stop.code)
+    }
+
+    #[test]
+    fn lines_have_their_bytes_and_places() {
+        let (lines, stop) = frame(&mut LedgerBytes::new("a\n\nbcd\r\n"));
+        let got: Vec<_> = lines.iter().map(|(b, p)| (&b[..], p.line, p.offset)).collect();
+        assert_eq!(got, [(&b"a"[..], 1, 0), (b"", 2, 2), (b"bcd\r", 3, 3)]);
+        assert_eq!(code(&stop), None);
+        assert_eq!(frame(&mut LedgerBytes::new("")).0.len(), 0);
+    }
+
+    #[test]
+    fn windows_do_not_lose_or_split_lines() {
+        let mut text = String::new();
+        for index in 0..30_000_usize {
+            text += &"x".repeat(index * 7919 % 400);
+            text.push('\n');
+        }
+        let (lines, stop) = frame(&mut LedgerBytes::new(text.clone()));
+        assert_eq!(code(&stop), None);
+        let again: Vec<u8> = lines.iter().flat_map(|(bytes, _)| [&bytes[..], b"\n"].concat()).collect();
+        assert_eq!(again, text.as_bytes());
+        let mut offset = 0;
+        for (index, (bytes, place)) in lines.iter().enumerate() {
+            assert_eq!((place.line, place.offset), (index as u64 + 1, offset));
+            offset += bytes.len() as u64 + 1;
+        }
+    }
+
+    #[test]
+    fn a_line_without_its_end_is_torn_however_long() {
+        for length in [1, 65_535, 65_536, WINDOW_LEN - 3, WINDOW_LEN, WINDOW_LEN + 1, 4 * WINDOW_LEN] {
+            let bytes = [b"ab\n".to_vec(), vec![0; length]].concat();
+            let (lines, stop) = frame(&mut LedgerBytes::new(bytes.clone()));
+            assert_eq!((lines.len(), code(&stop)), (1, Some(FaultCode::TornTail)), "length {length}");
+            let place = stop.unwrap().place;
+            assert_eq!((place.line, place.offset), (2, 3));
+            // With an end it is a line: given on where it fits a window, else named here.
+            let (lines, stop) = frame(&mut LedgerBytes::new([bytes, b"\n".to_vec()].concat()));
+            if length < WINDOW_LEN {
+                assert_eq!((lines.len(), code(&stop)), (2, None), "length {length}");
+            } else {
+                assert_eq!((lines.len(), code(&stop)), (1, Some(FaultCode::LineTooLong)), "length {length}");
+            }
+        }
+    }
+
+    struct Segments(Vec<(u64, &'static str)>);
+
+    impl Source for Segments {
+        fn next_segment(&mut self) -> Result<Option<Segment>, SourceError> {
+            if self.0.is_empty() {
+                return Ok(None);
+            }
+            let (seq, text) = self.0.remove(0);
+            let bytes = Box::new(Cursor::new(text.as_bytes()));
+            Ok(Some(Segment { name: Some(seq.to_string()), first_seq: Some(seq), bytes }))
+        }
+
+        fn checkpoints(&mut self) -> Result<Vec<CheckpointFile>, SourceError> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn segments_are_named_by_their_first_entry_and_only_the_last_may_be_empty() {
+        use FaultCode::{EmptySegment, SegmentName, TornTail};
+        let cases = [
+            (vec![(0, "a\nb\n"), (2, "c\n")], 3, None),
+            (vec![(0, "a\n"), (1, "")], 1, None),
+            (vec![(0, "")], 0, None),
+            (vec![(1, "a\n")], 0, Some(SegmentName)),
+            (vec![(0, "a\nb\n"), (1, "c\n")], 2, Some(SegmentName)),
+            (vec![(0, "a\n"), (1, ""), (1, "b\n")], 1, Some(EmptySegment)),
+            (vec![(0, ""), (0, "")], 0, Some(EmptySegment)),
+            (vec![(0, "a\nb"), (1, "c\n")], 1, Some(TornTail)),
+        ];
+        for (segments, lines, want) in cases {
+            let name = format!("{segments:?}");
+            let (got, stop) = frame(&mut Segments(segments));
+            assert_eq!((got.len(), code(&stop)), (lines, want), "case: {name}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The pipeline: one window is judged while the next one is read and its signatures are checked.
+
+use std::collections::BTreeMap;
+
+use countersign_core::id::LedgerId;
+use countersign_core::time::Timestamp;
+use countersign_projection::governance::{JudgedEntry, State};
+
+use crate::chain::{Batch, Chain, ChainFault};
+use crate::framing::Place;
+use crate::judging::Judging;
+use crate::notes::{Ledger, Notes};
+use crate::report::{Code, Finding, LedgerFault, Report};
+use crate::rules::{Door, Governance};
+use crate::source::{CheckpointFile, Source, SourceError};
+use countersign_core::fault::FaultCode;
+
+/// What a verification is given beside the ledger.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The ledger that it must be, known from elsewhere. Without it nothing shows that the ledger is the one that was meant.
+    pub ledger_id: Option<LedgerId>,
+    /// Checkpoints beside those that lie with the ledger. All must hold.
+    pub checkpoints: Vec<CheckpointFile>,
+    /// Whether it is a fault that no checkpoint anchors anything.
+    pub require_checkpoint: bool,
+}
+
+/// How far a verification is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// How many bytes were read.
+    pub bytes: u64,
+    /// How many bytes there are, where that is known.
+    pub total_bytes: Option<u64>,
+    /// How many entries passed every check.
+    pub entries: u64,
+}
+
+/// A moment of the past: the entries with a seq below `before`, recorded at `at` or earlier.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AsOf {
+    /// The last instant that counts; where absent, every one.
+    pub at: Option<Timestamp>,
+    /// The first seq that does not count; where absent, every one does.
+    pub before: Option<u64>,
+}
+
+/// Verifies a whole ledger: bytes, canonical form, chain, signatures, rules, checkpoints.
+///
+/// The source is read once, in memory that does not grow with it except for the governance state. All cores are used.
+///
+/// # Errors
+/// [`SourceError`] where the bytes could not be had. A ledger that does not hold is no error: the report says so.
+pub fn verify(source: &mut dyn Source, options: &Options) -> Result<Report, SourceError> {
+    verify_with(source, options, |_, _| {}, |_| {})
+}
+
+/// As [`verify`], and shows each entry that passed with the state right after it, in order, and from time to time how far it is.
+///
+/// The report alone says whether the ledger holds: entries that were shown may stand in one that does not.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_with(
+    source: &mut dyn Source,
+    options: &Options,
+    mut on_entry: impl FnMut(&JudgedEntry, &State),
+    mut on_progress: impl FnMut(Progress),
+) -> Result<Report, SourceError> {
+    let outcome = run::<Governance>(source, options, AsOf::default(), &mut on_entry, &mut on_progress)?;
+    Ok(outcome.report)
+}
+
+/// As [`verify`], and gives the state of a ledger whose verdict is verified; of no other.
+///
+/// # Errors
+/// As [`verify`].
+pub fn load(
+    source: &mut dyn Source,
+    options: &Options,
+    on_progress: impl FnMut(Progress),
+) -> Result<(Report, Option<State>), SourceError> {
+    state_at(source, options, AsOf::default(), on_progress)
+}
+
+/// As [`load`], and gives the state of a past moment. All of the ledger is verified, also what came after.
+///
+/// Conditions on time are for the caller to evaluate: a state answers questions as of an instant.
+///
+/// # Errors
+/// As [`verify`].
+pub fn state_at(
+    source: &mut dyn Source,
+    options: &Options,
+    as_of: AsOf,
+    mut on_progress: impl FnMut(Progress),
+) -> Result<(Report, Option<State>), SourceError> {
+    let outcome = run::<Governance>(source, options, as_of, &mut |_, _| {}, &mut on_progress)?;
+    Ok((outcome.report, outcome.state))
+}
+
+pub(crate) struct Outcome<D: Door> {
+    pub(crate) report: Report,
+    /// Of the moment asked for, where everything was verified.
+    pub(crate) state: Option<D::State>,
+}
+
+/// The whole verification, with one set of rules.
+pub(crate) fn run<D: Door>(
+    source: &mut dyn Source,
+    options: &Options,
+    as_of: AsOf,
+    on_entry: &mut dyn FnMut(&D::Judged, &D::State),
+    on_progress: &mut dyn FnMut(Progress),
+) -> Result<Outcome<D>, SourceError> {
+    let files = [source.checkpoints()?, options.checkpoints.clone()].concat();
+    let notes = Notes::read(&files);
+    let total_bytes = source.total_bytes();
+    let mut chain = Chain::new(source);
+    let mut judging = Judging::<D>::new(notes.marks(), options.ledger_id.clone(), as_of);
+
+    let mut batch = chain.next_batch()?;
+    let mut end;
+    let fault = loop {
+        let Batch { entries, stop, is_last, bytes_read, end: reached } = batch;
+        end = reached;
+        let mut next = None;
+        let verdict = rayon::in_place_scope(|scope| {
+            if !is_last {
+                scope.spawn(|_| next = Some(chain.next_batch()));
+            }
+            judging.take(entries, on_entry)
+        });
+        on_progress(Progress { bytes: bytes_read, total_bytes, entries: judging.judged });
+        if let Err(fault) = verdict {
+            break Some(fault);
+        }
+        if let Some(stop) = stop {
+            break Some(decided(stop, &judging, &notes));
+        }
+        match next {
+            Some(next) => batch = next?,
+            None => break None,
+        }
+    };
+    Ok(conclude(fault, judging, &notes, options, &end))
+}
+
+/// Adds to a fault between the last two entries what a checkpoint tells about it.
+fn decided<D: Door>(stop: ChainFault, judging: &Judging<D>, notes: &Notes) -> LedgerFault {
+    let root = judging.root_if_changed(&stop);
+    let mut fault = stop.fault;
+    if root.is_some_and(|root| notes.claims_root(fault.seq + 1, root)) {
+        let before = fault.seq.saturating_sub(1);
+        fault.detail +=
+            &format!("; a checkpoint fits entry {} as it stands, so it was entry {before}", fault.seq);
+    }
+    fault
+}
+
+/// Checkpoints after all lines, and the report.
+fn conclude<D: Door>(
+    fault: Option<LedgerFault>,
+    judging: Judging<D>,
+    notes: &Notes,
+    options: &Options,
+    end: &Place,
+) -> Outcome<D> {
+    let facts = D::facts(&judging.state);
+    let good = fault.as_ref().map_or(judging.linked, |fault| fault.seq);
+    let (anchored, wrong) = notes.hold(&Ledger {
+        id: facts.ledger.as_ref(),
+        marks: &up_to(&judging.marks, good),
+        entries: good,
+        judged: judging.judged.min(good),
+        recorder: D::recorder_key(&judging.state),
+        end,
+    });
+    let fault = fault.or_else(|| nothing(good, end)).or(wrong).or_else(|| {
+        let is_missing = options.require_checkpoint && anchored == 0;
+        is_missing.then(|| {
+            let detail = "a checkpoint was asked for, and none anchors any entry";
+            LedgerFault::at(good, end, 0, Code::Fault(FaultCode::CheckpointMissing), detail)
+        })
+    });
+    let state = match (&fault, judging.needs_rules) {
+        (None, None) => Some(judging.past.clone().unwrap_or_else(|| judging.state.clone())),
+        (Some(_), _) | (_, Some(_)) => None,
+    };
+    let report = Report::new(Finding {
+        entries: judging.judged.min(good),
+        size: good,
+        root: judging.root_at(good),
+        facts,
+        anchored,
+        checkpoints: notes.len(),
+        is_pinned: options.ledger_id.is_some(),
+        needs_rules: judging.needs_rules,
+        signatures: judging.signatures,
+        withheld: judging.withheld,
+        serial_gaps: judging.serial_gaps(),
+        fault,
+    });
+    Outcome { report, state }
+}
+
+fn nothing(entries: u64, end: &Place) -> Option<LedgerFault> {
+    let detail = "there are no entries, so nothing was verified";
+    (entries == 0).then(|| LedgerFault::at(0, end, 0, Code::Fault(FaultCode::EmptyLedger), detail))
+}
+
+/// The marks of sizes whose entries are all good.
+fn up_to(marks: &BTreeMap<u64, crate::notes::Mark>, good: u64) -> BTreeMap<u64, crate::notes::Mark> {
+    marks.range(..=good.max(1)).map(|(size, mark)| (*size, mark.clone())).collect()
+}
