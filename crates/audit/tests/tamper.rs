@@ -1,5 +1,7 @@
 //! The tamper matrix: what anyone who holds the file, and no key, can do to it.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
