@@ -75,7 +75,7 @@ fn golden_entries_keep_their_leaves_links_and_signatures() {
     let (entries, pins) = (entries(), pins());
     assert_eq!(entries.len(), EventKind::ALL.len());
     // The examples are not judged: their signers come from seeds, not from enrolments.
-    let keys = (1..=11).map(|seed| SecretKey::from_seed(&[seed; 32]).public_key());
+    let keys = (1..=12).map(|seed| SecretKey::from_seed(&[seed; 32]).public_key());
     let keys: BTreeMap<_, _> = keys.map(|key| (key.key_id(), key)).collect();
     let mut head = Head::EMPTY;
     for (entry, (kind, digest, leaf)) in entries.iter().zip(&pins) {

@@ -30,7 +30,9 @@ const ENFORCER: (&str, u8) = ("automation:enforcer", 7);
 const REQUESTER: (&str, u8) = ("user:alice", 8);
 const OWNER: (&str, u8) = ("user:bruno", 9);
 const EXCEPTIONS: (&str, u8) = ("user:hana", 10);
-const NEW_KEY: u8 = 11;
+const NEW_GOVERNOR: (&str, u8) = ("user:lena", 11);
+/// Whose key ends; nobody else's does.
+const FORMER: (&str, u8) = ("user:kim", 12);
 
 /// Builds the examples; always the same ones.
 pub(crate) fn golden() -> Golden {
@@ -82,8 +84,9 @@ impl Chain {
         };
         let mut signed = statement.prepare().expect("an example is well-formed");
         let mut seeds: Vec<u8> = signers.iter().map(|(_, seed)| *seed).collect();
-        // New keys prove possession, whoever signs besides.
-        seeds.extend((1..=NEW_KEY).filter(|seed| new_keys.contains(&public(*seed))));
+        // New keys prove possession, whoever signs besides; a later charter names those of genesis again.
+        let first_new = if kind == EventKind::LedgerOpened { 1 } else { RECOVERY.1 + 1 };
+        seeds.extend((first_new..=NEW_GOVERNOR.1).filter(|seed| new_keys.contains(&public(*seed))));
         seeds.sort_unstable();
         seeds.dedup();
         for seed in seeds {
@@ -108,7 +111,7 @@ impl Chain {
         let (resource, role) = (resource("db:acme/ledger"), name(Role::new("reader")));
         match kind {
             EventKind::LedgerOpened => {
-                let Charter { governors, quorum, recorder, recovery } = charter(RECORDER.1);
+                let Charter { governors, quorum, recorder, recovery } = charter(&GOVERNORS);
                 let event = LedgerOpened {
                     governors,
                     name: name(LedgerName::new("ledger.example/acme")),
@@ -122,8 +125,8 @@ impl Chain {
             }
             EventKind::CharterAmended => {
                 let event = CharterAmended {
-                    charter: charter(NEW_KEY),
-                    reason: text("The recorder's key is rotated."),
+                    charter: charter(&[GOVERNORS[0], GOVERNORS[1], NEW_GOVERNOR]),
+                    reason: text("A third governor, so that one may be away."),
                 };
                 (event.into(), vec![dana, erik])
             }
@@ -141,7 +144,7 @@ impl Chain {
             }
             EventKind::RecoveryProposed => {
                 let event = RecoveryProposed {
-                    amendment: charter(RECORDER.1),
+                    amendment: charter(&GOVERNORS),
                     reason: text("Both governors are unreachable."),
                 };
                 (event.into(), vec![RECOVERY])
@@ -189,17 +192,17 @@ impl Chain {
             }
             EventKind::KeyRetired => {
                 let event = KeyRetired {
-                    key: public(OWNER.1),
-                    principal: principal(OWNER.0),
+                    key: public(FORMER.1),
+                    principal: principal(FORMER.0),
                     reason: text("A new phone."),
                 };
-                (event.into(), vec![OWNER])
+                (event.into(), vec![FORMER])
             }
             EventKind::KeyCompromised => {
                 let event = KeyCompromised {
                     from: Some(10),
-                    key: public(OWNER.1),
-                    principal: principal(OWNER.0),
+                    key: public(FORMER.1),
+                    principal: principal(FORMER.0),
                     reason: text("The old phone was sold unwiped."),
                 };
                 (event.into(), vec![REGISTRAR, dana])
@@ -305,7 +308,7 @@ impl Chain {
                 let event = AccessApproved {
                     capacity: Capacity::BusinessOwner,
                     clause: clause().digest(),
-                    need: text("Alice covers month end while Kim is away."),
+                    need: text("Alice covers month end while Jana is away."),
                     request: self.of(EventKind::AccessRequested),
                     seconds: Some(seconds(7 * 86_400)),
                 };
@@ -516,18 +519,18 @@ fn pay_and_approve() -> SodRule {
     SodRule { left: side("payer"), name: name(Label::new("pay-and-read")), right: side("reader") }
 }
 
-fn charter(recorder: u8) -> Charter {
+fn charter(governors: &[(&str, u8)]) -> Charter {
     let holder = |(name, seed): (&str, u8)| KeyHolder {
         key: public(seed),
         person: person(&name.replace("user:", "person:")),
         principal: principal(name),
     };
     Charter {
-        governors: GOVERNORS.into_iter().map(holder).collect(),
+        governors: governors.iter().copied().map(holder).collect(),
         quorum: 2,
         recorder: RecorderKey {
             controllers: [person("person:olga")].into_iter().collect(),
-            key: public(recorder),
+            key: public(RECORDER.1),
             principal: principal(RECORDER.0),
         },
         recovery: Some(Recovery {
