@@ -1,0 +1,116 @@
+//! Replays a real access history as signed statements, through the public API that a service uses.
+//!
+//! ```text
+//! cargo run --release --example replay_history -- --changes changes.jsonl --owners owners.jsonl --out k8s.jsonl
+//! ```
+//!
+//! Recorded times are the history's. Keys are derived from names: the ledger shows what the history says, and proves nothing.
+
+#[path = "replay_history/mod.rs"]
+mod replay_history;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use replay_history::{BoxError, Tally, driver, history};
+
+const USAGE: &str = "usage: replay_history --changes FILE [--owners FILE] --out FILE.jsonl
+
+Replays an access history as signed statements and saves the ledger as one JSON-lines file, with its checkpoint beside it.
+
+  --changes FILE  the events (tests/history/README.md tells their shape)
+  --owners FILE   which scope governs an org or team; without it that of its org
+  --out FILE      where the ledger goes; a ledger of the same history is continued, any other is left alone";
+
+/// How many refusals are printed one by one.
+const SHOWN: u32 = 20;
+
+struct Args {
+    changes: PathBuf,
+    owners: Option<PathBuf>,
+    out: PathBuf,
+}
+
+impl Args {
+    fn parse(mut args: impl Iterator<Item = std::ffi::OsString>) -> Option<Self> {
+        let (mut changes, mut owners, mut out) = (None, None, None);
+        while let Some(name) = args.next() {
+            let place = match name.to_str()? {
+                "--changes" => &mut changes,
+                "--owners" => &mut owners,
+                "--out" => &mut out,
+                _ => return None,
+            };
+            if place.replace(PathBuf::from(args.next()?)).is_some() {
+                return None;
+            }
+        }
+        Some(Self { changes: changes?, owners, out: out? })
+    }
+}
+
+fn main() -> ExitCode {
+    let Some(args) = Args::parse(std::env::args_os().skip(1)) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    match run(&args) {
+        Ok(tally) if tally.refusals.is_empty() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("replay_history: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it says how long the replay took; nothing recorded depends on it"
+)]
+async fn run(args: &Args) -> Result<Tally, BoxError> {
+    let started = std::time::Instant::now();
+    let sets = history::read(&args.changes, args.owners.as_deref())?;
+    let bar = ProgressBar::new(sets.iter().map(|set| set.events.len() as u64).sum());
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} events  {msg}  {elapsed} (eta {eta})")?);
+    let mut shown = 0;
+    let replayed = driver::replay(
+        &sets,
+        |set| {
+            bar.set_message(set.at.to_string()[..10].to_owned());
+            bar.inc(set.events.len() as u64);
+        },
+        |set, step, refusal| {
+            shown += 1;
+            if shown <= SHOWN {
+                bar.suspend(|| eprintln!("change {}: {refusal}\n  {step:?}", set.change));
+            }
+        },
+    );
+    let (store, tally) = replayed.await?;
+    bar.finish_and_clear();
+    countersign::store::jsonl::save(&store, &args.out)?;
+    print(args, &tally, started.elapsed())?;
+    Ok(tally)
+}
+
+fn print(args: &Args, tally: &Tally, took: Duration) -> Result<(), BoxError> {
+    let bytes = std::fs::metadata(&args.out)?.len();
+    let total: u64 = tally.statements.values().sum();
+    println!("statements recorded: {total}");
+    for (kind, count) in &tally.statements {
+        println!("  {:<22} {count:>7}", kind.as_str());
+    }
+    println!("refusals: {}", tally.refusals.values().sum::<u64>());
+    for (code, count) in &tally.refusals {
+        println!("  {:<22} {count:>7}", code.as_str());
+    }
+    println!("grants by personal exception: {}", tally.exceptions);
+    println!("seconds: {:.1}", took.as_secs_f64());
+    println!("bytes: {bytes}");
+    println!("ledger: {}", args.out.display());
+    Ok(())
+}

@@ -1,0 +1,327 @@
+//! A replayed history gives exactly the states that a naive script computed from it.
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
+#[path = "../examples/replay_history/mod.rs"]
+mod replay_history;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use countersign::core::entry::Entry;
+use countersign::core::event::{Capacity, Event, EventKind};
+use countersign::core::time::Timestamp;
+use countersign::projection::governance::{State, judge};
+use countersign::store::jsonl;
+use replay_history::{Tally, driver, history};
+
+/// A ledger that was replayed, saved, and read again from its file.
+struct Replayed {
+    tally: Tally,
+    path: PathBuf,
+    entries: Vec<Entry>,
+}
+
+fn replay(name: &str, changes: &Path, owners: Option<&Path>) -> Replayed {
+    let sets = history::read(changes, owners).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut refused = Vec::new();
+    let replayed = driver::replay(
+        &sets,
+        |_| {},
+        |set, step, refusal| refused.push(format!("{}: {refusal}: {step:?}", set.change)),
+    );
+    let (store, tally) = runtime.block_on(replayed).unwrap();
+    assert_eq!(refused, Vec::<String>::new());
+    assert!(tally.refusals.is_empty());
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    for old in [path.clone(), jsonl::checkpoint_path(&path)] {
+        if old.exists() {
+            std::fs::remove_file(old).unwrap();
+        }
+    }
+    jsonl::save(&store, &path).unwrap();
+    let read = jsonl::load(&path).unwrap().entries_now();
+    let entries: Vec<Entry> = read.into_iter().map(|bytes| Entry::parse(bytes).unwrap()).collect();
+    assert_eq!(entries.len() as u64, tally.statements.values().sum::<u64>());
+    Replayed { tally, path, entries }
+}
+
+impl Replayed {
+    fn count(&self, kind: EventKind) -> u64 {
+        self.tally.statements.get(&kind).copied().unwrap_or_default()
+    }
+
+    /// Judges every entry again, and shows the state before each.
+    fn refold(&self, mut before: impl FnMut(&State, &Entry)) -> State {
+        let mut state = State::new();
+        for entry in &self.entries {
+            before(&state, entry);
+            let verified = (**entry.signed()).clone().verify(|id| state.public_key(id)).unwrap();
+            let admitted = judge(&state, &verified, entry.recorded_at()).unwrap();
+            let judged = admitted.confirm(entry.clone()).expect("the entry stands at its place");
+            state.fold(&judged);
+        }
+        state
+    }
+
+    /// The state as of the end of each day; `HEAD` is after everything.
+    fn states<'a>(&self, dates: &[&'a str]) -> BTreeMap<&'a str, (State, Timestamp)> {
+        let mut states = BTreeMap::new();
+        let ends: Vec<(&str, Timestamp)> = dates
+            .iter()
+            .filter(|date| **date != "HEAD")
+            .map(|date| (*date, format!("{date}T23:59:59.000Z").parse().unwrap()))
+            .collect();
+        let last = self.refold(|state, entry| {
+            for (date, end) in &ends {
+                if state.recorded_at() <= *end && entry.recorded_at() > *end {
+                    states.insert(*date, (state.clone(), *end));
+                }
+            }
+        });
+        let end = last.recorded_at();
+        states.insert("HEAD", (last, end));
+        states
+    }
+
+    /// Holds states and owners against the files beside the history.
+    fn compare(&self, folder: &Path, dates: &[&str]) {
+        let states = self.states(dates);
+        for date in dates {
+            let (state, at) = &states[date];
+            let expected =
+                |kind: &str| std::fs::read_to_string(folder.join(format!("{kind}-{date}.tsv"))).unwrap();
+            assert_same(&format!("state {date}"), &memberships(state, *at), &expected("state"));
+            assert_same(&format!("owners {date}"), &owners(state, *at), &expected("owners"));
+        }
+    }
+}
+
+fn memberships(state: &State, at: Timestamp) -> String {
+    let grants = state.grants(at);
+    tsv(grants.iter().map(|grant| {
+        let login = grant.subject.as_str().strip_prefix("user:").unwrap();
+        format!("{login}\t{}\t{}\n", grant.role, grant.resource)
+    }))
+}
+
+fn owners(state: &State, at: Timestamp) -> String {
+    let capacities = state.capacities(at);
+    let owners = capacities.iter().filter(|held| held.capacity == Capacity::BusinessOwner);
+    tsv(owners.map(|held| {
+        let scope = held.scope.on.as_str();
+        let scope = if scope == history::ROOT_SCOPE { "scope:/" } else { scope };
+        format!("{scope}\t{}\n", held.holder.as_str().strip_prefix("user:").unwrap())
+    }))
+}
+
+fn tsv(lines: impl Iterator<Item = String>) -> String {
+    let mut lines: Vec<String> = lines.collect();
+    lines.sort();
+    lines.concat()
+}
+
+/// Names the first line that differs, where whole files would say little.
+fn assert_same(what: &str, found: &str, expected: &str) {
+    if found != expected {
+        let differs = found.lines().zip(expected.lines()).find(|(found, expected)| found != expected);
+        let (found, expected) = (found.lines().count(), expected.lines().count());
+        panic!("{what}: {found} lines where {expected} are expected; the first that differs: {differs:?}");
+    }
+}
+
+fn synthetic() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/history")
+}
+
+const SYNTHETIC_DATES: [&str; 5] = ["2020-06-30", "2021-06-30", "2022-06-30", "2023-06-30", "HEAD"];
+
+#[test]
+fn the_synthetic_history_gives_the_committed_states() {
+    let folder = synthetic();
+    let replayed =
+        replay("synthetic.jsonl", &folder.join("changes.jsonl"), Some(&folder.join("owners.jsonl")));
+    assert_eq!(replayed.tally.exceptions, 19);
+    assert_eq!(replayed.count(EventKind::ExceptionGranted), 20); // One opens the class.
+    assert_eq!(replayed.count(EventKind::AccessGranted), 281 + 31);
+    assert_eq!(replayed.count(EventKind::AccessApproved), 281 + 31 - 19);
+    assert_eq!(replayed.count(EventKind::AccessRevoked), 83);
+    assert_eq!(replayed.count(EventKind::ResourceRetired), 12);
+    assert_eq!(replayed.count(EventKind::ResourceChanged), 14);
+    replayed.compare(&folder, &SYNTHETIC_DATES);
+}
+
+#[test]
+fn the_synthetic_history_gives_the_same_states_without_owners() {
+    let folder = synthetic();
+    let replayed = replay("synthetic-bare.jsonl", &folder.join("changes.jsonl"), None);
+    assert_eq!(replayed.count(EventKind::ResourceChanged), 0);
+    replayed.compare(&folder, &SYNTHETIC_DATES);
+}
+
+#[test]
+fn the_bytewise_first_eligible_owner_approves_and_an_exception_only_stands_in_for_none() {
+    let folder = synthetic();
+    let replayed = replay("decided.jsonl", &folder.join("changes.jsonl"), Some(&folder.join("owners.jsonl")));
+    let (mut by_exception, mut by_governors, mut by_owner) = (BTreeMap::new(), 0, 0);
+    replayed.refold(|state, entry| {
+        let statement = entry.statement();
+        if let Event::ResourceChanged(_) = &statement.event {
+            by_governors += u32::from(statement.cosigners.len() == 3);
+            by_owner += u32::from(statement.cosigners.len() == 2);
+        }
+        let (decided, approver) = if let Event::AccessApproved(event) = &statement.event {
+            (event.request, Some(&statement.author))
+        } else if let Event::AccessGranted(event) = &statement.event
+            && event.exception.is_some()
+        {
+            *by_exception.entry(event.replaces.is_some()).or_insert(0) += 1;
+            (event.request, None)
+        } else {
+            return;
+        };
+        let at = entry.recorded_at();
+        let request = state.request(&decided, at).unwrap();
+        let same = |left: &str, right: &str| left.eq_ignore_ascii_case(right);
+        let capacities = state.capacities(at);
+        let first = capacities
+            .iter()
+            .map(|held| &held.holder)
+            .filter(|holder| state.holds(holder, Capacity::BusinessOwner, &request.event.resource, at))
+            .filter(|holder| !same(holder.as_str(), request.requester.as_str()))
+            .filter(|holder| !same(holder.as_str(), request.event.subject.as_str()))
+            .min();
+        assert_eq!(first, approver, "entry {}", entry.seq());
+    });
+    assert_eq!(by_exception, BTreeMap::from([(false, 16), (true, 3)]));
+    // Four leave a scope without owners; one of the four teams has an owner of its own.
+    assert_eq!((by_governors, by_owner), (3, 11));
+}
+
+#[test]
+fn a_replay_gives_the_same_bytes_again() {
+    let folder = synthetic();
+    let run = |name| replay(name, &folder.join("changes.jsonl"), Some(&folder.join("owners.jsonl"))).path;
+    let (first, second) = (run("first.jsonl"), run("second.jsonl"));
+    let both = [first, second].map(|path| {
+        let checkpoint = std::fs::read(jsonl::checkpoint_path(&path)).unwrap();
+        (std::fs::read(path).unwrap(), checkpoint)
+    });
+    assert!(both[0] == both[1]);
+}
+
+#[test]
+fn the_real_history_gives_its_states() {
+    let shared = std::env::var_os("COUNTERSIGN_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
+    let folder = shared.join("data/kubernetes-org");
+    if !folder.join("changes.jsonl").exists() {
+        eprintln!("SKIPPED: the real access history is not present");
+        return;
+    }
+    let replayed = replay("real.jsonl", &folder.join("changes.jsonl"), Some(&folder.join("owners.jsonl")));
+    assert_eq!(replayed.tally.exceptions, 0);
+    let dates = ["2018-08-21", "2019-06-30", "2021-06-30", "2023-06-30", "2025-06-30", "HEAD"];
+    replayed.compare(&folder, &dates);
+}
+
+/// An event: op, resource, and where it is about one, login and role.
+type Line<'a> = (&'a str, &'a str, Option<(&'a str, &'a str)>);
+
+/// What is said of a history that consists of these events, all of one change.
+fn fault_of(lines: &[Line<'_>]) -> String {
+    let quoted = |text: Option<&str>| text.map_or("null".to_owned(), |text| format!("\"{text}\""));
+    let line = |(op, resource, subject): &Line<'_>| {
+        let (login, role) = (subject.map(|(login, _)| login), subject.map(|(_, role)| role));
+        format!(
+            "{{\"at\":\"2020-01-06T09:00:00Z\",\"change\":\"0123456789\",\"pr\":null,\"requester\":\"dev-01\",\"op\":\"{op}\",\
+             \"org\":\"acme\",\"resource\":\"{resource}\",\"role\":{},\"subject\":{},\"reason\":\"a test\"}}\n",
+            quoted(role),
+            quoted(login),
+        )
+    };
+    fault_of_text(&lines.iter().map(line).collect::<String>())
+}
+
+fn fault_of_text(text: &str) -> String {
+    let unique =
+        countersign::core::digest::sha256(&[text.as_bytes()]).map(|byte| format!("{byte:02x}")).concat();
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{unique}.jsonl"));
+    std::fs::write(&path, text).unwrap();
+    let sets = match history::read(&path, None) {
+        Ok(sets) => sets,
+        Err(error) => return error.to_string(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let replayed = runtime.block_on(driver::replay(&sets, |_| {}, |_, _, refusal| panic!("{refusal}")));
+    replayed.expect_err("the history is faulty").to_string()
+}
+
+#[test]
+fn a_history_that_contradicts_itself_is_not_replayed() {
+    let team = ("resource_created", "team:acme/one", None);
+    let member = Some(("dev-02", "member"));
+    let cases: [(&str, &[Line<'_>], &str); 13] = [
+        ("no history", &[], "is empty"),
+        ("created twice", &[team, team], "created twice"),
+        ("a grant on nothing", &[("grant", "team:acme/one", member)], "does not exist"),
+        ("granted twice", &[team, ("grant", team.1, member), ("grant", team.1, member)], "holds something"),
+        ("changed without a grant", &[team, ("role_change", team.1, member)], "holds nothing"),
+        ("revoked without a grant", &[team, ("revoke", team.1, member)], "is not member"),
+        (
+            "revoked in another role",
+            &[team, ("grant", team.1, Some(("dev-02", "maintainer"))), ("revoke", team.1, member)],
+            "is not member",
+        ),
+        ("no such owner", &[team, ("owner_removed", team.1, Some(("dev-02", "approver")))], "is no owner"),
+        ("removed, never created", &[("resource_removed", "team:acme/one", None)], "does not exist"),
+        ("a grant to nobody", &[team, ("grant", team.1, None)], "line 2: a subject belongs"),
+        ("a resource with a subject", &[("resource_created", "team:acme/one", member)], "a subject belongs"),
+        ("an unknown op", &[("renamed", "team:acme/one", None)], "line 1: unknown variant"),
+        ("an org that takes the root's name", &[("resource_created", "scope:root", None)], "stands for"),
+    ];
+    for (name, lines, expected) in cases {
+        let found = fault_of(lines);
+        assert!(found.contains(expected), "case: {name}: {found}");
+    }
+}
+
+#[test]
+fn a_line_of_another_shape_is_named() {
+    let good = "{\"at\":\"2020-01-06T09:00:00Z\",\"change\":\"0123456789\",\"pr\":null,\"requester\":\"dev-01\",\
+                \"op\":\"resource_created\",\"org\":\"acme\",\"resource\":\"org:acme\",\"role\":null,\"subject\":null,\
+                \"reason\":\"a test\"}\n";
+    let cases = [
+        (
+            "an unknown member",
+            good.replace("\"org\":\"acme\"", "\"org\":\"acme\",\"more\":1"),
+            "line 1: unknown field",
+        ),
+        ("no reason", good.replace(",\"reason\":\"a test\"", ""), "line 1: missing field"),
+        ("milliseconds", good.replace("00Z", "00.000Z"), "line 1: `2020-01-06T09:00:00.000Z` is no instant"),
+        ("no zone", good.replace("00Z", "00"), "is no instant"),
+        ("cut off", good[..60].to_owned(), "line 1: EOF"),
+        (
+            "an earlier change",
+            format!("{good}{}", good.replace("2020", "2019").replace("0123", "9123")),
+            "line 2: an event is earlier",
+        ),
+        (
+            "two times in one change",
+            format!("{good}{}", good.replace("2020", "2021")),
+            "line 2: events of one change",
+        ),
+        (
+            "two requesters in one change",
+            format!("{good}{}", good.replace("dev-01", "dev-02")),
+            "line 2: events of one change",
+        ),
+        ("a login that is no name", good.replace("dev-01", "dev 01"), "login `dev 01`"),
+        ("after the review date", good.replace("2020", "2099"), "begins after the review date"),
+        ("a resource that is no name", good.replace("org:acme", "acme"), "`acme`: expected a resource"),
+    ];
+    for (name, text, expected) in cases {
+        let found = fault_of_text(&text);
+        assert!(found.contains(expected), "case: {name}: {found}");
+    }
+}
