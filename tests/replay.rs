@@ -7,10 +7,11 @@ mod replay_history;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use countersign::audit::{LedgerFile, Options, verify_with};
 use countersign::core::entry::Entry;
-use countersign::core::event::{Capacity, Event, EventKind};
+use countersign::core::event::{Capacity, Event, EventKind, ExceptionOf};
 use countersign::core::time::Timestamp;
-use countersign::projection::governance::{State, judge};
+use countersign::projection::governance::State;
 use countersign::store::jsonl;
 use replay_history::{Tally, driver, history};
 
@@ -18,7 +19,8 @@ use replay_history::{Tally, driver, history};
 struct Replayed {
     tally: Tally,
     path: PathBuf,
-    entries: Vec<Entry>,
+    /// When each entry was recorded.
+    times: Vec<Timestamp>,
 }
 
 fn replay(name: &str, changes: &Path, owners: Option<&Path>) -> Replayed {
@@ -41,9 +43,9 @@ fn replay(name: &str, changes: &Path, owners: Option<&Path>) -> Replayed {
     }
     jsonl::save(&store, &path).unwrap();
     let read = jsonl::load(&path).unwrap().entries_now();
-    let entries: Vec<Entry> = read.into_iter().map(|bytes| Entry::parse(bytes).unwrap()).collect();
-    assert_eq!(entries.len() as u64, tally.statements.values().sum::<u64>());
-    Replayed { tally, path, entries }
+    let times: Vec<_> = read.into_iter().map(|bytes| Entry::parse(bytes).unwrap().recorded_at()).collect();
+    assert_eq!(times.len() as u64, tally.statements.values().sum::<u64>());
+    Replayed { tally, path, times }
 }
 
 impl Replayed {
@@ -51,36 +53,37 @@ impl Replayed {
         self.tally.statements.get(&kind).copied().unwrap_or_default()
     }
 
-    /// Judges every entry again, and shows the state before each.
-    fn refold(&self, mut before: impl FnMut(&State, &Entry)) -> State {
-        let mut state = State::new();
-        for entry in &self.entries {
-            before(&state, entry);
-            let verified = (**entry.signed()).clone().verify(|id| state.public_key(id)).unwrap();
-            let admitted = judge(&state, &verified, entry.recorded_at()).unwrap();
-            let judged = admitted.confirm(entry.clone()).expect("the entry stands at its place");
-            state.fold(&judged);
-        }
-        state
+    /// Has the file verified as an auditor does, against its checkpoint, and shows the state after each entry.
+    fn audit(&self, mut after: impl FnMut(&Entry, &State)) {
+        let mut file = LedgerFile::open(&self.path).unwrap();
+        let options = Options { require_checkpoint: true, ..Options::default() };
+        let report =
+            verify_with(&mut file, &options, |entry, state| after(entry.entry(), state), |_| {}).unwrap();
+        assert!(report.is_verified(), "{report}");
+        assert_eq!(report.anchored, self.times.len() as u64);
+        assert_eq!(report.serial_gaps, []);
     }
 
     /// The state as of the end of each day; `HEAD` is after everything.
     fn states<'a>(&self, dates: &[&'a str]) -> BTreeMap<&'a str, (State, Timestamp)> {
+        let last = *self.times.last().unwrap();
+        let end = |date: &str| match date {
+            "HEAD" => last,
+            _ => format!("{date}T23:59:59.000Z").parse().unwrap(),
+        };
+        let sizes = dates.iter().map(|date| {
+            let end = end(date);
+            (self.times.partition_point(|at| *at <= end) as u64, *date, end)
+        });
+        let sizes: Vec<_> = sizes.collect();
         let mut states = BTreeMap::new();
-        let ends: Vec<(&str, Timestamp)> = dates
-            .iter()
-            .filter(|date| **date != "HEAD")
-            .map(|date| (*date, format!("{date}T23:59:59.000Z").parse().unwrap()))
-            .collect();
-        let last = self.refold(|state, entry| {
-            for (date, end) in &ends {
-                if state.recorded_at() <= *end && entry.recorded_at() > *end {
+        self.audit(|entry, state| {
+            for (size, date, end) in &sizes {
+                if entry.head().size == *size {
                     states.insert(*date, (state.clone(), *end));
                 }
             }
         });
-        let end = last.recorded_at();
-        states.insert("HEAD", (last, end));
         states
     }
 
@@ -164,7 +167,7 @@ fn the_bytewise_first_eligible_owner_approves_and_an_exception_only_stands_in_fo
     let folder = synthetic();
     let replayed = replay("decided.jsonl", &folder.join("changes.jsonl"), Some(&folder.join("owners.jsonl")));
     let (mut by_exception, mut by_governors, mut by_owner) = (BTreeMap::new(), 0, 0);
-    replayed.refold(|state, entry| {
+    replayed.audit(|entry, state| {
         let statement = entry.statement();
         if let Event::ResourceChanged(_) = &statement.event {
             by_governors += u32::from(statement.cosigners.len() == 3);
@@ -172,16 +175,18 @@ fn the_bytewise_first_eligible_owner_approves_and_an_exception_only_stands_in_fo
         }
         let (decided, approver) = if let Event::AccessApproved(event) = &statement.event {
             (event.request, Some(&statement.author))
-        } else if let Event::AccessGranted(event) = &statement.event
-            && event.exception.is_some()
+        } else if let Event::ExceptionGranted(event) = &statement.event
+            && let ExceptionOf::Personal(personal) = &event.covers
         {
-            *by_exception.entry(event.replaces.is_some()).or_insert(0) += 1;
-            (event.request, None)
+            (personal.request, None)
         } else {
             return;
         };
         let at = entry.recorded_at();
         let request = state.request(&decided, at).unwrap();
+        if approver.is_none() {
+            *by_exception.entry(request.event.replaces.is_some()).or_insert(0) += 1;
+        }
         let same = |left: &str, right: &str| left.eq_ignore_ascii_case(right);
         let capacities = state.capacities(at);
         let first = capacities
