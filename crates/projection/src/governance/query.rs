@@ -376,6 +376,25 @@ impl State {
         })
     }
 
+    /// The assignment or delegation by which `holder` acts in `capacity` over `resource` at `at`: the one that judge relies on.
+    #[must_use]
+    pub fn authority(
+        &self,
+        holder: &Principal,
+        capacity: Capacity,
+        resource: &Resource,
+        at: Timestamp,
+    ) -> Option<StatementDigest> {
+        let live = self.live.as_ref()?;
+        let (no, resource) = live.people.live(holder).zip(live.things.live(resource))?;
+        let chain: Vec<Resource> = live.things.chain(resource).map(|no| live.things.resource(no)).collect();
+        let found = live
+            .rights
+            .of(no)
+            .find(|(_, right)| *right.capacity == capacity && live.reaches(right, &chain, at.millis()));
+        found.map(|(id, _)| StatementDigest::new(*id))
+    }
+
     /// Open requests at `at`, in order of entry.
     #[must_use]
     pub fn requests(&self, at: Timestamp) -> Vec<RequestView> {
