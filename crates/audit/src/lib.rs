@@ -29,7 +29,7 @@ mod verify;
 pub use claims::{Claim, ClaimName};
 pub use report::{Code, LedgerFault, Report, SerialGap, Verdict};
 pub use source::{CheckpointFile, LedgerBytes, LedgerFile, Segment, Source, SourceError};
-pub use verify::{AsOf, Options, Progress, load, state_at, verify, verify_with};
+pub use verify::{AsOf, Options, Progress, load, state_at, state_at_with, verify, verify_with};
 
 #[cfg(test)]
 mod tests;

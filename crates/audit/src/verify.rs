@@ -94,9 +94,23 @@ pub fn state_at(
     source: &mut dyn Source,
     options: &Options,
     as_of: AsOf,
+    on_progress: impl FnMut(Progress),
+) -> Result<(Report, Option<State>), SourceError> {
+    state_at_with(source, options, as_of, |_, _| {}, on_progress)
+}
+
+/// As [`state_at`], and shows each entry that passed with the state right after it, as [`verify_with`] does.
+///
+/// # Errors
+/// As [`verify`].
+pub fn state_at_with(
+    source: &mut dyn Source,
+    options: &Options,
+    as_of: AsOf,
+    mut on_entry: impl FnMut(&JudgedEntry, &State),
     mut on_progress: impl FnMut(Progress),
 ) -> Result<(Report, Option<State>), SourceError> {
-    let outcome = run::<Governance>(source, options, as_of, &mut |_, _| {}, &mut on_progress)?;
+    let outcome = run::<Governance>(source, options, as_of, &mut on_entry, &mut on_progress)?;
     Ok((outcome.report, outcome.state))
 }
 
