@@ -1,0 +1,468 @@
+//! `sign` and `submit`: statements on their way into a ledger.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use countersign_core::digest::StatementDigest;
+use countersign_core::event::Event;
+use countersign_core::id::LedgerRef;
+use countersign_core::key::{SecretKey, SignerKey as _};
+use countersign_core::statement::{Seen, SignError, SignedStatement, Statement, Version};
+use countersign_core::time::Timestamp;
+use countersign_core::wire::encode;
+use countersign_ledger::{
+    Clock, Ledger, OpenError, Receipt, Recorder, ReplayError, SubmitError, SystemClock,
+};
+use countersign_projection::governance::{Refusal, State};
+use countersign_scenario::Json;
+use countersign_store::Durability;
+use countersign_store::jsonl::{self, JsonlError};
+use serde_json::{Value, json};
+
+use crate::args::{Asking, Reading, Sign, Submit};
+use crate::describe::{Known, signers};
+use crate::failure::Failure;
+use crate::json::{event, parse, pretty};
+use crate::keyfile::{self, Serials};
+use crate::ledger::ask;
+use crate::session::Session;
+use crate::text::{count, safe, safe_json};
+use crate::when::{At, now};
+
+pub(super) fn sign(args: Sign, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
+    match (&args.cosign, &args.path, &args.author) {
+        (Some(submission), _, _) => cosign(&args, submission, session),
+        (None, Some(path), Some(author)) => {
+            let key = keyfile::read(&args.key)?;
+            let (statement, says) = draft(&args, path, author.clone(), &key, session)?;
+            show(session, &statement, &says);
+            if !args.yes && !session.confirm("Sign this?") {
+                return Err(Failure::refused("not signed"));
+            }
+            let signed = statement.sign(&key).map_err(|error| unsigned(&error))?;
+            write(&signed, args.out.as_deref(), false, session)?;
+            Ok(true)
+        }
+        (None, _, _) => Err(Failure::told("give a ledger and --as, or --cosign")),
+    }
+}
+
+fn unsigned(error: &SignError) -> Failure {
+    Failure::of("the statement can not be signed", error)
+}
+
+/// The statement to be signed, and what it says in a line.
+fn draft(
+    args: &Sign,
+    path: &Path,
+    author: countersign_core::id::Principal,
+    key: &SecretKey,
+    session: &mut Session<'_, '_>,
+) -> Result<(Statement, String), Failure> {
+    let asking = asking(args, path);
+    let text = session.read(&args.event)?;
+    let mut json = parse(&text)?;
+    let mut known = Known::default();
+    let mut placed: Vec<StatementDigest> = Vec::new();
+    let ledger = ask(session, &asking, At::End, |judged, _| {
+        let entry = judged.entry();
+        placed.push(entry.signed().digest());
+        known.see(entry.seq(), entry.signed().digest(), &entry.statement().event);
+    })?;
+    let state = &ledger.state;
+    let at = now(args.clock.now).max(state.recorded_at());
+    replace_places(&mut json, &placed)?;
+    let event = fill(json, state, at)?;
+
+    let key_id = key.public_key().key_id();
+    let held =
+        state.principal(&author).and_then(|view| view.keys.into_iter().find(|key| key.key_id == key_id));
+    let Some(held) = held else {
+        return Err(Failure::told(format!("key {key_id} is no live key of {author} in this ledger"))
+            .hint("`countersign what LEDGER PRINCIPAL --json` lists its keys"));
+    };
+    let Some(ledger_id) = state.ledger_id().cloned() else {
+        return Err(Failure::told("the ledger is empty"));
+    };
+    let mut serials = Serials::read(&args.key)?;
+    let next = serials.highest(&ledger_id).max(held.highest_serial.unwrap_or(0)) + 1;
+    let serial = args.serial.unwrap_or(next);
+    serials.remember(&ledger_id, serial)?;
+    let head = state.head();
+    let says = known.summary(&event);
+    let statement = Statement {
+        author,
+        cosigners: args.cosigners.iter().cloned().collect(),
+        event,
+        issued_at: now(args.clock.now),
+        key: key_id,
+        ledger: LedgerRef::Id(ledger_id),
+        // Who signs together need not have seen the same.
+        seen: args.cosigners.is_empty().then_some(Seen { leaf: head.leaf, size: head.size }),
+        serial,
+        v: Version,
+    };
+    Ok((statement, says))
+}
+
+fn asking(args: &Sign, path: &Path) -> Asking {
+    let reading = Reading {
+        path: path.to_owned(),
+        ledger_id: args.ledger_id.clone(),
+        checkpoints: Vec::new(),
+        require_checkpoint: false,
+    };
+    Asking { reading, unsafe_despite_fault: false }
+}
+
+/// Members that name another statement.
+const REFERENCES: [&str; 11] = [
+    "approval",
+    "assignment",
+    "basis",
+    "delegation",
+    "exception",
+    "grant",
+    "policy",
+    "proposal",
+    "replaces",
+    "request",
+    "statement",
+];
+
+/// Puts the digest in place of `#17` where a statement is referred to.
+fn replace_places(json: &mut Json, placed: &[StatementDigest]) -> Result<(), Failure> {
+    match json {
+        Json::Object(members) => {
+            for (name, value) in members {
+                let seq = value
+                    .as_str()
+                    .filter(|_| REFERENCES.contains(&name.as_str()))
+                    .and_then(|text| text.strip_prefix('#'));
+                match seq.map(str::to_owned) {
+                    Some(seq) => {
+                        let digest =
+                            seq.parse().ok().and_then(|seq: usize| placed.get(seq)).ok_or_else(|| {
+                                Failure::told(format!(
+                                    "`{name}`: there is no entry #{} in this ledger",
+                                    safe(&seq)
+                                ))
+                            })?;
+                        *value = Json::Text(digest.to_string());
+                    }
+                    None => replace_places(value, placed)?,
+                }
+            }
+        }
+        Json::List(items) => {
+            for item in items {
+                replace_places(item, placed)?;
+            }
+        }
+        Json::Bool(_) | Json::Integer(_) | Json::Text(_) => {}
+    }
+    Ok(())
+}
+
+/// The event, with what follows from the ledger filled in: the clause that a decision signs, and the grant of a request.
+fn fill(mut json: Json, state: &State, at: Timestamp) -> Result<Event, Failure> {
+    let refused = |refusal: Refusal| Failure::refused(format!("the ledger would not admit it: {refusal}"));
+    let kind = json.member("type").and_then(Json::as_str).unwrap_or_default().to_owned();
+    let request =
+        |json: &Json| json.member("request").and_then(Json::as_str).and_then(|text| text.parse().ok());
+    match kind.as_str() {
+        "access.granted" => {
+            if let (Json::Object(members), Some(request)) = (&json, request(&json))
+                && members.len() == 2
+            {
+                return state.propose_grant(&request, at).map(Event::from).map_err(refused);
+            }
+        }
+        "access.approved" | "access.denied" => fill_clause(&mut json, state, at).map_err(refused)?,
+        "exception.granted" => {
+            if let Json::Object(members) = &mut json
+                && let Some(covers) = members.get_mut("covers")
+            {
+                fill_clause(covers, state, at).map_err(refused)?;
+            }
+        }
+        _ => {}
+    }
+    event(&json)
+}
+
+fn fill_clause(json: &mut Json, state: &State, at: Timestamp) -> Result<(), Refusal> {
+    let request = json.member("request").and_then(Json::as_str).and_then(|text| text.parse().ok());
+    if let (Json::Object(members), Some(request)) = (json, request)
+        && !members.contains_key("clause")
+    {
+        let clause = state.clause_of_request(&request, at)?;
+        members.insert("clause".into(), Json::Text(clause.to_string()));
+    }
+    Ok(())
+}
+
+/// Shows what is to be signed, on the error stream, so that the output stays what is made.
+fn show(session: &mut Session<'_, '_>, statement: &Statement, says: &str) {
+    session.note(&format!("{} by {}: {says}", statement.event.kind(), signers(statement)));
+    session.note(&safe_json(&pretty(&encode(statement))));
+}
+
+fn cosign(args: &Sign, submission: &Path, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
+    let key = keyfile::read(&args.key)?;
+    let bytes = session.read(submission)?;
+    let mut signed = statement(&bytes).map_err(|fault| not_a_statement(submission, &fault))?;
+    let mut known = Known::default();
+    if let Some(path) = &args.path {
+        let ledger = ask(session, &asking(args, path), At::End, |judged, _| {
+            let entry = judged.entry();
+            known.see(entry.seq(), entry.signed().digest(), &entry.statement().event);
+        })?;
+        let id = ledger.state.ledger_id().cloned().map(LedgerRef::Id);
+        if id.as_ref() != Some(&signed.statement().ledger) {
+            return Err(Failure::refused("the statement is for another ledger"));
+        }
+    }
+    show(session, signed.statement(), &known.summary(&signed.statement().event));
+    for part in signed.signatures() {
+        session.note(&format!("signed by key {}", part.keyid));
+    }
+    if !args.yes && !session.confirm("Add a signature?") {
+        return Err(Failure::refused("not signed"));
+    }
+    signed.cosign(&key).map_err(|error| unsigned(&error))?;
+    write(&signed, Some(args.out.as_deref().unwrap_or(submission)), args.out.is_none(), session)?;
+    Ok(true)
+}
+
+fn statement(line: &[u8]) -> Result<SignedStatement, countersign_core::fault::Fault> {
+    SignedStatement::parse(line.strip_suffix(b"\n").unwrap_or(line))
+}
+
+fn not_a_statement(path: &Path, fault: &countersign_core::fault::Fault) -> Failure {
+    Failure::of(format!("`{}` holds no signed statement", path.display()), fault)
+        .hint("`countersign sign` makes one")
+}
+
+/// Writes a signed statement as one line. A file that is there is only replaced where it is the statement's own.
+fn write(
+    signed: &SignedStatement,
+    path: Option<&Path>,
+    replaces: bool,
+    session: &mut Session<'_, '_>,
+) -> Result<(), Failure> {
+    let statement = signed.statement();
+    let wanted = 1 + statement.cosigners.len() + statement.event.new_keys().len();
+    let missing = wanted.saturating_sub(signed.signatures().len()) as u64;
+    // A charter names keys that the ledger may have admitted before: how many have to sign is not known from it alone.
+    if missing > 0 && !matches!(statement.event, Event::CharterAmended(_) | Event::RecoveryProposed(_)) {
+        let missing = count(missing, "signature is", "signatures are");
+        session.note(&format!("{missing} still missing: `countersign sign --cosign` adds one"));
+    }
+    let mut line = signed.to_bytes();
+    line.push(b'\n');
+    let path = match path {
+        Some(path) if path.as_os_str() != "-" => path,
+        Some(_) | None => return session.print_bytes(&line),
+    };
+    let failed = |error: std::io::Error| {
+        let failure = Failure::of(format!("`{}` can not be written", path.display()), &error);
+        match error.kind() {
+            std::io::ErrorKind::AlreadyExists => failure.hint("choose another name: nothing is overwritten"),
+            _ => failure,
+        }
+    };
+    if replaces {
+        let mut new = path.as_os_str().to_owned();
+        new.push(".new");
+        std::fs::write(&new, &line).and_then(|()| std::fs::rename(&new, path)).map_err(failed)?;
+    } else {
+        let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
+        file.write_all(&line).map_err(failed)?;
+    }
+    session.note(&format!("wrote {}", safe(&path.display().to_string())));
+    Ok(())
+}
+
+/// A clock that stands still.
+struct Fixed(Timestamp);
+
+impl Clock for Fixed {
+    fn wall(&self) -> Timestamp {
+        self.0
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// A recorder that keeps its ledger in memory until it is saved.
+pub(super) fn recorder(key: SecretKey, at: Option<Timestamp>) -> Recorder {
+    let recorder = Recorder::new(key).accepting(Durability::Volatile).checkpoint_interval(None);
+    match at {
+        Some(at) => recorder.clock(Fixed(at)),
+        None => recorder.clock(SystemClock::new()),
+    }
+}
+
+/// Why a ledger could not be opened: a negative answer where it does not hold.
+pub(super) fn not_opened(error: OpenError) -> Failure {
+    let refused = |error: &OpenError| match Failure::of("the ledger does not hold", error) {
+        Failure::Told(message) => Failure::Refused(message).hint("`countersign verify` says more"),
+        other => other,
+    };
+    match &error {
+        OpenError::Genesis(SubmitError::Refused(refusal)) => {
+            Failure::refused(format!("genesis was refused: {refusal}")).hint(refusal.code.meaning().trim())
+        }
+        OpenError::Replay(ReplayError::Store(_)) => Failure::of("the ledger can not be opened", &error),
+        OpenError::Replay(_) | OpenError::Checkpoint(_) | OpenError::OtherLedger { .. } => refused(&error),
+        _ => Failure::of("the ledger can not be opened", &error),
+    }
+}
+
+/// What became of one statement.
+enum Outcome {
+    /// The receipt, and what was recorded.
+    Recorded(Receipt, String),
+    /// As JSON and as text.
+    Refused(Value, String),
+}
+
+pub(super) fn submit(args: Submit, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
+    let key = keyfile::read(&args.key)?;
+    let mut statements = Vec::new();
+    for path in &args.submissions {
+        let bytes = session.read(path)?;
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            statements.push(statement(line).map_err(|fault| not_a_statement(path, &fault))?);
+        }
+    }
+    if !args.path.exists() {
+        return Err(Failure::told(format!("no such ledger: `{}`", args.path.display()))
+            .hint("`countersign init` opens one"));
+    }
+    // Held until the end: two programs that record in one file would each undo the other's checkpoint.
+    let _lock = lock(&args.path)?;
+    let store = jsonl::load(&args.path).map_err(unreadable)?;
+    let mut recorder = recorder(key, args.clock.now);
+    if let Some(id) = args.ledger_id.clone() {
+        recorder = recorder.ledger_id(id);
+    }
+    let (outcomes, failure) = super::runtime()?.block_on(async {
+        let ledger = Ledger::open(store.clone(), recorder).await.map_err(not_opened)?;
+        let mut outcomes = Vec::new();
+        let mut failure = None;
+        for signed in statements {
+            let what = format!("{} by {}", signed.statement().event.kind(), signers(signed.statement()));
+            match ledger.submit(signed.clone()).await {
+                Ok(receipt) => outcomes.push(Outcome::Recorded(receipt, what)),
+                Err(error) => {
+                    match refusal(&signed, error) {
+                        Ok(refused) => outcomes.push(refused),
+                        Err(other) => failure = Some(other),
+                    }
+                    break;
+                }
+            }
+        }
+        ledger.close().await.map_err(|error| Failure::of("the checkpoint can not be signed", &error))?;
+        Ok::<_, Failure>((outcomes, failure))
+    })?;
+    // A receipt is given only for what is on the disk.
+    jsonl::save(&store, &args.path)?;
+    let mut all_recorded = true;
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Recorded(receipt, what) => {
+                if args.json {
+                    session.print_json(&json!({
+                        "recorded": true,
+                        "seq": receipt.seq,
+                        "recorded_at": receipt.recorded_at,
+                        "statement": receipt.statement,
+                        "leaf": receipt.leaf,
+                    }))?;
+                } else {
+                    session.print(&format!(
+                        "recorded #{} {} {what}\n  statement  {}\n  leaf       {}\n",
+                        receipt.seq, receipt.recorded_at, receipt.statement, receipt.leaf
+                    ))?;
+                }
+            }
+            Outcome::Refused(json, text) => {
+                all_recorded = false;
+                if args.json {
+                    session.print_json(&json)?;
+                } else {
+                    session.print(&text)?;
+                }
+            }
+        }
+    }
+    match failure {
+        Some(failure) => Err(failure),
+        None => Ok(all_recorded),
+    }
+}
+
+/// A refusal as it is printed; what is none is a failure.
+fn refusal(signed: &SignedStatement, error: SubmitError) -> Result<Outcome, Failure> {
+    let (code, meaning, requirements, detail) = match &error {
+        SubmitError::Refused(refusal) | SubmitError::SerialReused(refusal) => {
+            let code = refusal.code;
+            (code.as_str(), code.meaning(), code.requirements(), refusal.detail.clone())
+        }
+        SubmitError::Malformed(fault) => {
+            (fault.code.as_str(), fault.code.meaning(), [].as_slice(), fault.detail.clone())
+        }
+        _ => return Err(Failure::of("the statement was not recorded", &error)),
+    };
+    let (meaning, kind) = (meaning.trim(), signed.statement().event.kind());
+    let json = json!({
+        "recorded": false,
+        "statement": signed.digest(),
+        "code": code,
+        "detail": detail,
+        "meaning": meaning,
+        "requirements": requirements,
+    });
+    let mut text = format!(
+        "refused {code}: {kind} by {}\n  meaning    {meaning}\n  detail     {}\n",
+        signers(signed.statement()),
+        safe(&detail)
+    );
+    if !requirements.is_empty() {
+        text += &format!("  enforces   {}\n", requirements.join(", "));
+    }
+    text += &format!("  statement  {}\n", signed.digest());
+    Ok(Outcome::Refused(json, text))
+}
+
+/// Keeps other programs of this kind from recording in the same file.
+fn lock(path: &Path) -> Result<File, Failure> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let failed = |error: std::io::Error| Failure::of("the ledger can not be locked", &error);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&name).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(Failure::told("another program is recording in this ledger")
+                .hint("try again when it is done"))
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// A file that is no ledger is a negative answer; one that can not be read is none.
+fn unreadable(error: JsonlError) -> Failure {
+    let is_io = matches!(error, JsonlError::Io(_) | JsonlError::NotAFile { .. });
+    match Failure::from(error) {
+        Failure::Told(message) if !is_io => Failure::Refused(message).hint("`countersign verify` says more"),
+        other => other,
+    }
+}

@@ -1,0 +1,518 @@
+//! What a user sees: output, error stream and exit code of every command, over a small company's ledger.
+
+#![allow(clippy::unwrap_used, reason = "a test that can not go on panics")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{REQUEST, World, run};
+
+/// Pins everything that a run shows.
+macro_rules! shows {
+    ($name:literal, $world:expr, $($output:expr),+ $(,)?) => {
+        let shown: Vec<String> = vec![$($output.shown(&$world)),+];
+        insta::assert_snapshot!($name, shown.join("\n=====\n"));
+    };
+}
+
+const ALICE: [&str; 3] = ["user:alice", "reader", "db:acme/payroll"];
+/// Between the first grant's end and the second grant.
+const BETWEEN: &str = "2026-01-05T12:00:00Z";
+
+fn with<'a>(first: &[&'a str], rest: &[&'a str]) -> Vec<&'a str> {
+    [first, rest].concat()
+}
+
+#[test]
+fn a_sound_ledger_is_verified() {
+    let world = World::history("verify");
+    let id = world.ledger_id();
+    shows!("verify", world, world.ask("verify", &[]));
+    shows!(
+        "verify_pinned_json",
+        world,
+        world.ask("verify", &["--json", "--require-checkpoint", "--ledger-id", &id])
+    );
+    fs::remove_file(world.path("access.jsonl.checkpoint")).unwrap();
+    shows!("verify_without_checkpoint", world, world.ask("verify", &["--json"]));
+    shows!("verify_requires_checkpoint", world, world.ask("verify", &["--require-checkpoint"]));
+}
+
+#[test]
+fn a_ledger_that_was_changed_fails_and_answers_nothing() {
+    let world = World::history("tampered");
+    let text = fs::read_to_string(world.ledger()).unwrap();
+    fs::write(
+        world.ledger(),
+        text.replacen("Alice moved to another team.", "Alice moved to another town.", 1),
+    )
+    .unwrap();
+    shows!("tampered_verify", world, world.ask("verify", &[]));
+    shows!("tampered_who", world, world.ask("who", &["db:acme/payroll"]));
+    let despite = world.ask("check", &with(&ALICE, &["--at", "end", "--unsafe-despite-fault"]));
+    shows!("tampered_check_despite_fault", world, despite);
+    for command in [
+        vec!["state"],
+        vec!["what", "user:alice"],
+        with(&["check"], &ALICE),
+        with(&["why"], &ALICE),
+        vec!["log"],
+        vec!["show", "1"],
+    ] {
+        let output = world.ask(command[0], &command[1..]);
+        assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{command:?}");
+    }
+}
+
+#[test]
+fn another_ledger_than_the_pinned_one_fails() {
+    let world = World::company("pinned");
+    let other = format!("acme/access/{}", "0".repeat(64));
+    shows!("pinned", world, world.ask("verify", &["--ledger-id", &other]));
+    assert_eq!(world.ask("who", &["org:acme", "--ledger-id", &other]).code, 1);
+}
+
+#[test]
+fn what_is_no_ledger_is_no_verdict_but_an_error() {
+    let world = World::empty("usage");
+    fs::write(world.path("empty.jsonl"), "").unwrap();
+    shows!("no_such_ledger", world, run(&["verify", &world.path("missing.jsonl")], b""));
+    shows!("a_folder", world, run(&["verify", &world.dir.display().to_string()], b""));
+    shows!("empty_ledger", world, run(&["verify", &world.path("empty.jsonl")], b""));
+    let usage = [
+        vec!["verify"],
+        vec!["nonsense"],
+        vec!["check", "x.jsonl", "alice", "reader", "db:x"],
+        vec!["state", "x.jsonl", "--at", "2025-06-30"],
+        vec!["log", "x.jsonl", "--kind", "access.taken"],
+        vec!["check", "x.jsonl", "user:\u{1b}[31m", "reader", "db:x"],
+    ];
+    for args in &usage {
+        assert_eq!(run(args, b"").code, 2, "{args:?}");
+    }
+    let outputs: Vec<String> = usage.iter().map(|args| run(args, b"").shown(&world)).collect();
+    insta::assert_snapshot!("usage", outputs.join("\n=====\n"));
+}
+
+#[test]
+fn state_lists_every_kind_in_every_form() {
+    let mut world = World::history("state");
+    world.state(&["user:alice"], &[], &REQUEST.replace("2592000", "3600"));
+    let kinds = [
+        "grants",
+        "capacities",
+        "owners",
+        "requests",
+        "resources",
+        "principals",
+        "policies",
+        "classes",
+        "exceptions",
+    ];
+    for format in ["text", "tsv", "json"] {
+        let listed: Vec<String> = kinds
+            .iter()
+            .map(|kind| world.ask("state", &["-q", "--kind", kind, "--format", format]).shown(&world))
+            .collect();
+        insta::assert_snapshot!(format!("state_{format}"), listed.join("\n=====\n"));
+    }
+    // The state of a past moment, by the entries recorded up to then and it too.
+    let at = |at| world.ask("state", &["-q", "--format", "tsv", "--at", at]).stdout;
+    let line = "user:alice\treader\tdb:acme/payroll\n";
+    assert_eq!(at("2026-01-05T09:23:59.999Z"), "");
+    assert_eq!(at("2026-01-05T09:24:00Z"), line);
+    assert_eq!(at("2026-01-05T09:24:59.999Z"), line);
+    assert_eq!(at("2026-01-05T09:25:00Z"), "");
+    // What runs out after the last entry has run out, to the millisecond.
+    assert_eq!(at("2026-01-13T09:28:59.999Z"), line);
+    assert_eq!(at("2026-01-13T09:29:00Z"), "");
+    assert_eq!(at("1999-01-01T00:00:00Z"), "");
+}
+
+#[test]
+fn who_and_what_answer_from_both_sides() {
+    let world = World::history("who");
+    shows!(
+        "who",
+        world,
+        world.ask("who", &["db:acme/payroll"]),
+        world.ask("who", &["db:acme/payroll", "--json"])
+    );
+    shows!(
+        "who_nobody",
+        world,
+        world.ask("who", &["db:acme/payroll", "--at", BETWEEN]),
+        world.ask("who", &["db:other"])
+    );
+    shows!(
+        "what",
+        world,
+        world.ask("what", &["user:alice"]),
+        world.ask("what", &["user:ben"]),
+        world.ask("what", &["user:dana"])
+    );
+    shows!(
+        "what_nobody",
+        world,
+        world.ask("what", &["user:nobody"]),
+        world.ask("what", &["user:ben", "--json"])
+    );
+}
+
+#[test]
+fn check_says_no_and_why() {
+    let mut world = World::history("check");
+    shows!("check_allowed", world, world.ask("check", &with(&ALICE, &["--at", "end"])));
+    shows!("check_allowed_json", world, world.ask("check", &with(&ALICE, &["--at", "end", "--json"])));
+    shows!("check_revoked", world, world.ask("check", &with(&ALICE, &["--at", BETWEEN])));
+    shows!("check_revoked_json", world, world.ask("check", &with(&ALICE, &["--at", BETWEEN, "--json"])));
+    shows!("check_expired", world, world.ask("check", &with(&ALICE, &["--at", "2026-03-05T12:00:00Z"])));
+    let unknown = [
+        ["user:zoe", "reader", "db:acme/payroll"],
+        ["user:alice", "writer", "db:acme/payroll"],
+        ["user:alice", "reader", "db:x"],
+    ];
+    let ask =
+        |args: &[&'static str; 3]| world.ask("check", &with(args, &["-q", "--at", "end"])).shown(&world);
+    insta::assert_snapshot!("check_unknown", unknown.iter().map(ask).collect::<Vec<_>>().join("\n=====\n"));
+    // By default it is asked of now: long after the grant has run out.
+    assert_eq!(world.ask("check", &ALICE).code, 1);
+    world.state(&["user:alice"], &[], &REQUEST.replace("reader", "writer"));
+    shows!(
+        "check_open_request",
+        world,
+        world.ask("check", &["user:alice", "writer", "db:acme/payroll", "--at", "end"])
+    );
+}
+
+#[test]
+fn why_tells_the_whole_justification() {
+    let world = World::history("why");
+    shows!("why", world, world.ask("why", &ALICE));
+    shows!("why_json", world, world.ask("why", &["24", "--json"]));
+    let by_part = [21, 22, 23, 24].map(|seq: u64| world.ask("why", &["-q", &seq.to_string()]).stdout);
+    assert!(by_part.iter().all(|text| *text == by_part[0]), "each part leads to the same story");
+    shows!("why_before_the_end", world, world.ask("why", &["24", "--at", "2026-01-05T09:24:30Z"]));
+    shows!("why_open", world, world.ask("why", &["21", "--at", "2026-01-05T09:22:30Z"]));
+    shows!(
+        "why_nothing",
+        world,
+        world.ask("why", &["1"]),
+        world.ask("why", &["user:bob", "reader", "db:acme/payroll"])
+    );
+    shows!("why_usage", world, world.ask("why", &["24", "25"]), world.ask("why", &["de152b01"]));
+}
+
+#[test]
+fn log_and_show_print_entries() {
+    let world = World::history("log");
+    shows!("log", world, world.ask("log", &[]));
+    shows!(
+        "log_filtered",
+        world,
+        world.ask("log", &["--kind", "access.granted", "--kind", "access.revoked", "--json"])
+    );
+    shows!("log_by", world, world.ask("log", &["--author", "user:erik", "--from", "17", "--to", "19"]));
+    shows!("show", world, world.ask("show", &["2"]));
+    shows!("show_json", world, world.ask("show", &["#21", "--json"]));
+    shows!("show_missing", world, world.ask("show", &["99"]), world.ask("show", &["nonsense"]));
+}
+
+#[test]
+fn nothing_a_ledger_says_moves_the_cursor() {
+    let mut world = World::company("hostile");
+    let hostile = "\\u001b[2J\\u001b[31mDENIED\\r\\n#99 granted\\u009b1A\\u200b\\ufeff\\u007f";
+    world.state(&["user:alice"], &[], &REQUEST.replace("Month-end close for January", hostile));
+    let outputs = [
+        world.ask("log", &["--from", "20"]),
+        world.ask("show", &["20"]),
+        world.ask("why", &["20"]),
+        world.ask("log", &["--from", "20", "--json"]),
+        world.ask("state", &["--kind", "requests", "--json"]),
+        world.ask("why", &["20", "--json"]),
+    ];
+    for output in &outputs {
+        let bad = |c: char| c != '\n' && (c.is_control() || "\u{200b}\u{feff}".contains(c));
+        assert!(
+            !output.stdout.contains(bad) && !output.stderr.contains(bad),
+            "{}",
+            output.stdout.escape_debug()
+        );
+    }
+    shows!("hostile", world, outputs[0], outputs[1], outputs[2]);
+    let said: serde_json::Value = serde_json::from_str(&outputs[4].stdout).unwrap();
+    assert_eq!(
+        said["requests"][0]["need"],
+        "\u{1b}[2J\u{1b}[31mDENIED\r\n#99 granted\u{9b}1A\u{200b}\u{feff}\u{7f}"
+    );
+    // Bidirectional controls do not even get in.
+    let bidi =
+        world.sign(&["user:alice"], &[], &REQUEST.replace("Month-end", "Month\\u202eend")).unwrap_err();
+    shows!("hostile_bidi", world, bidi);
+    // Bytes that are no ledger are quoted just as safely.
+    fs::write(world.path("bad.jsonl"), "{\"\u{1b}[31m\":\u{202e}1}\n").unwrap();
+    let output = run(&["verify", &world.path("bad.jsonl")], b"");
+    assert!(
+        output.code == 1 && !output.stdout.contains(['\u{1b}', '\u{202e}']),
+        "{}",
+        output.stdout.escape_debug()
+    );
+}
+
+#[test]
+fn a_ledger_is_opened_once_and_its_id_is_printed() {
+    let world = World::empty("init");
+    shows!("init", world, world.init(), world.init());
+    let usage = [
+        vec!["init", "x.jsonl", "--name", "acme"],
+        vec!["init", "x.jsonl", "--name", "acme", "--governor", "user:dana", "--recorder", "r"],
+    ];
+    for args in &usage {
+        assert_eq!(run(args, b"").code, 2, "{args:?}");
+    }
+    let twice = format!("user:dana=person:dana:{}", world.key("user:dana"));
+    let recorder = format!("user:dana=person:dana:{}", world.key("user:dana"));
+    let path = world.path("bad.jsonl");
+    let refused = run(&["init", &path, "--name", "acme", "--governor", &twice, "--recorder", &recorder], b"");
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(!Path::new(&path).exists());
+    let (governor, now) = (twice, world.now.to_string());
+    let recorder = format!("service:r=person:olga:{}", world.key("service:r"));
+    let too_many =
+        ["--name", "acme", "--governor", &governor, "--recorder", &recorder, "--quorum", "2", "--now", &now];
+    shows!("init_refused", world, run(&with(&["init", &path], &too_many), b""));
+    assert!(!Path::new(&path).exists());
+}
+
+#[test]
+fn a_key_is_made_for_its_owner_alone() {
+    let world = World::empty("keygen");
+    let path = world.path("new.key");
+    let made = run(&["keygen", &path], b"");
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    assert_eq!(run(&["keygen", "--show", &path], b"").stdout, made.stdout);
+    let again = run(&["keygen", &path], b"");
+    assert!(again.code == 2 && again.stderr.contains("choose another name"), "{}", again.stderr);
+    let other = run(&["keygen", &world.path("other.key")], b"");
+    assert_ne!(other.stdout, made.stdout);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = |path: &str| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        shows!("keygen_open", world, run(&["keygen", "--show", &path], b""));
+    }
+    shows!("keygen_json", world, run(&["keygen", "--show", "--json", &world.key("user:dana")], b""));
+}
+
+#[test]
+fn signing_shows_what_is_signed() {
+    let mut world = World::company("sign");
+    let (ledger, key, now) = (world.ledger(), world.key("user:alice"), world.now.to_string());
+    let args = ["sign", &ledger, "--as", "user:alice", "--key", &key, "--now", &now];
+    shows!("sign", world, run(&args, REQUEST.as_bytes()));
+    // A serial is never used twice, whatever becomes of the statement.
+    let next = run(&args, REQUEST.as_bytes()).stdout;
+    assert!(next.contains("\"serial\":2"), "{next}");
+    let wrong_key = world.key("user:bob");
+    shows!(
+        "sign_refused",
+        world,
+        run(&["sign", &ledger, "--as", "user:alice", "--key", &wrong_key, "--now", &now], REQUEST.as_bytes()),
+        run(&args, REQUEST.replace("\"subject\"", "\"subjects\"").as_bytes()),
+        run(&args, REQUEST.replace("2592000", "1.5").as_bytes()),
+        run(&args, REQUEST.replace("\"tier\": \"high\"", "\"role\": \"x\"").as_bytes()),
+        run(&args, b"{\"type\": \"access.approved\", \"request\": \"#99\"}"),
+        run(&args, b"{\"type\": \"access.granted\", \"request\": \"#3\"}"),
+    );
+    world.tick(1);
+    let submission = world.sign(
+        &["user:dana", "user:erik"],
+        &[],
+        "{\"type\": \"ledger.frozen\", \"reason\": {\"text\": \"Drill\"}}",
+    );
+    let twice = run(&["sign", "--cosign", &submission.unwrap(), "--key", &world.key("user:erik")], b"");
+    assert!(twice.code == 2 && twice.stderr.contains("signed already"), "{}", twice.stderr);
+    // With the ledger at hand a cosigner reads what the digests stand for; a statement for another ledger is not signed.
+    let withdraw =
+        "{\"type\": \"capacity.withdrawn\", \"assignment\": \"#15\", \"reason\": {\"text\": \"Bob moves.\"}}";
+    let both = ["user:dana", "user:erik"];
+    let name = world.path("withdraw.signed");
+    let (dana, erik, now) = (world.key(both[0]), world.key(both[1]), world.now.to_string());
+    let args = [
+        "sign",
+        &ledger,
+        "--as",
+        both[0],
+        "--key",
+        &dana,
+        "--cosigner",
+        both[1],
+        "--now",
+        &now,
+        "--out",
+        &name,
+    ];
+    let drafted = run(&args, withdraw.as_bytes());
+    shows!(
+        "sign_with_cosigner",
+        world,
+        drafted,
+        run(&["sign", &ledger, "--cosign", &name, "--key", &erik], b"")
+    );
+    let other = World::empty("sign-other");
+    assert_eq!(run(&["keygen", &other.path("x.key")], b"").code, 0);
+    let recorder = format!("service:r=person:olga:{}", other.path("x.key"));
+    let governor = format!("user:dana=person:dana:{}", world.key("user:dana"));
+    let init = ["init", &other.ledger(), "--name", "other", "--governor", &governor, "--recorder", &recorder];
+    assert_eq!(run(&init, b"").code, 0);
+    let fern = world.key("user:fern");
+    assert_eq!(run(&["sign", &other.ledger(), "--cosign", &name, "--key", &fern], b"").code, 1);
+}
+
+#[test]
+fn an_output_that_nobody_reads_is_no_reason_to_shout() {
+    let world = World::company("pipe");
+    let program = env!("CARGO_BIN_EXE_countersign");
+    let mut child = std::process::Command::new(program)
+        .args(["log", &world.ledger()])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said.starts_with("verified 20 entries") && said.lines().count() == 1, "{said}");
+    let denied =
+        std::process::Command::new(program).args(["check", &world.ledger()]).args(ALICE).output().unwrap();
+    assert_eq!(denied.status.code(), Some(1));
+}
+
+#[test]
+fn submitting_gives_a_receipt_or_a_refusal() {
+    let world = World::company("submit");
+    let good = world.sign(&["user:alice"], &[], REQUEST).unwrap();
+    shows!("submit", world, world.submit(&good));
+    shows!("submit_again", world, world.submit(&good));
+    let size = world.size();
+    let request = size - 1;
+    let approve = format!(
+        "{{\"type\": \"access.approved\", \"request\": \"#{request}\", \"capacity\": \"business_owner\", \"need\": {{\"text\": \"Yes\"}}}}"
+    );
+    let own = world.sign(&["user:alice"], &[], &approve).unwrap();
+    shows!("submit_refused", world, world.submit(&own));
+    let (ledger, key, now) = (world.ledger(), world.key("service:recorder"), world.now.to_string());
+    shows!(
+        "submit_refused_json",
+        world,
+        run(&["submit", &ledger, &own, "--key", &key, "--now", &now, "--json"], b"")
+    );
+    let unsigned = world
+        .sign(
+            &["user:dana", "user:erik"],
+            &[],
+            "{\"type\": \"ledger.thawed\", \"reason\": {\"text\": \"x\"}}",
+        )
+        .unwrap();
+    let text = fs::read_to_string(&unsigned).unwrap();
+    let forged = world.path("forged.signed");
+    fs::write(&forged, text.replace("\"sig\":\"", "\"sig\":\"AAAA")).unwrap();
+    let edited = world.path("edited.signed");
+    fs::write(&edited, text.replace("{\"text\":\"x\"}", "{\"text\":\"y\"}")).unwrap();
+    shows!("submit_forged", world, world.submit(&forged), world.submit(&edited));
+    let other_key = world.key("user:dana");
+    shows!(
+        "submit_not_the_recorder",
+        world,
+        run(&["submit", &ledger, &good, "--key", &other_key, "--now", &now], b"")
+    );
+    // Nothing that was refused left a trace.
+    assert_eq!(world.size(), size);
+    assert_eq!(world.ask("verify", &["--require-checkpoint"]).code, 0);
+    let lock = fs::OpenOptions::new().write(true).open(world.path("access.jsonl.lock")).unwrap();
+    lock.lock().unwrap();
+    let busy = world.submit(&good);
+    assert!(busy.code == 2 && busy.stderr.contains("another program"), "{}", busy.stderr);
+}
+
+#[test]
+fn copies_are_verified_and_continue_what_is_there() {
+    let mut world = World::company("copy");
+    let (ledger, copy, backup) = (world.ledger(), world.path("copy.jsonl"), world.path("backup.jsonl"));
+    shows!("export", world, run(&["export", &ledger, &copy], b""), run(&["export", &ledger, &copy], b""));
+    assert_eq!(fs::read(&copy).unwrap(), fs::read(&ledger).unwrap());
+    assert_eq!(run(&["verify", &copy, "--require-checkpoint"], b"").code, 0);
+    assert_eq!(run(&["export", &ledger, "-"], b"").stdout, fs::read_to_string(&ledger).unwrap());
+    assert_eq!(run(&["import", &copy, &backup], b"").code, 0);
+    world.state(&["user:alice"], &[], REQUEST);
+    shows!("import", world, run(&["import", &ledger, &backup], b""));
+    assert_eq!(fs::read(&backup).unwrap(), fs::read(&ledger).unwrap());
+    // An older copy does not undo a newer one, and another ledger does not take its place.
+    shows!("import_older", world, run(&["import", &copy, &backup], b""));
+    let other = World::empty("copy-other");
+    assert_eq!(other.init().code, 0);
+    assert_eq!(run(&["import", &other.ledger(), &backup], b"").code, 1);
+    assert_eq!(fs::read(&backup).unwrap(), fs::read(&ledger).unwrap());
+    let broken = world.path("broken.jsonl");
+    fs::write(&broken, &fs::read(&ledger).unwrap()[..5000]).unwrap();
+    let refused = run(&["import", &broken, &world.path("new.jsonl")], b"");
+    assert!(refused.code == 1 && !Path::new(&world.path("new.jsonl")).exists(), "{}", refused.stderr);
+}
+
+#[test]
+fn scenarios_are_run_and_failures_are_readable() {
+    let world = World::empty("test");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/scenarios/attacks");
+    let mut files: Vec<_> = fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let file = files.iter().find(|path| path.display().to_string().contains("self")).unwrap_or(&files[0]);
+    let output = run(&["test", &file.display().to_string()], b"");
+    assert_eq!(
+        (output.code, output.stdout.lines().last()),
+        (0, Some("1 scenario, 0 failed")),
+        "{}",
+        output.stdout
+    );
+    shows!(
+        "test_missing",
+        world,
+        run(&["test", &world.path("none")], b""),
+        run(&["test", &world.dir.display().to_string()], b"")
+    );
+}
+
+#[test]
+fn help_has_examples_and_shells_have_completions() {
+    let world = World::empty("help");
+    shows!("help", world, run(&["--help"], b""));
+    for command in [
+        "init",
+        "keygen",
+        "sign",
+        "submit",
+        "verify",
+        "state",
+        "who",
+        "what",
+        "why",
+        "check",
+        "log",
+        "show",
+        "export",
+        "import",
+        "test",
+        "completions",
+    ] {
+        let help = run(&[command, "--help"], b"");
+        assert!(help.code == 0 && help.stdout.contains("Example"), "{command}: {}", help.stdout);
+    }
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(&["completions", shell], b"");
+        assert!(script.code == 0 && script.stdout.contains("countersign"), "{shell}");
+    }
+}
