@@ -118,7 +118,9 @@ fn with_revocations() -> (World, usize, usize) {
         world.grant(request)
     });
     let first = world.entries.len();
-    grants.map(|grant| world.revoke(grant));
+    for grant in grants {
+        world.revoke(grant);
+    }
     world.request("reader");
     (world, first, first + 1)
 }

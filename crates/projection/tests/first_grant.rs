@@ -1,4 +1,5 @@
 //! From genesis to a grant and its end, through `judge` alone.
+#![expect(clippy::unwrap_used, reason = "a failed step of the set-up is a failed test")]
 
 use countersign_core::digest::{StatementDigest, sha256};
 use countersign_core::event::*;

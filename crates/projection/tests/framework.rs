@@ -377,7 +377,7 @@ fn a_snapshot_is_held_to_what_its_own_state_says() {
     let next = saved.last(31).unwrap();
     let lines = [(5, "31".into()), (6, next.leaf().to_string()), (7, next.recorded_at().to_string())];
     let shifted = resigned(&saved, "governance", &lines, &Playground::recorder_key());
-    let (runner, rebuilds) = resume(&[shifted.clone()]);
+    let (runner, rebuilds) = resume(std::slice::from_ref(&shifted));
     assert_eq!((runner.head(), reasons(rebuilds)), (Head::EMPTY, vec![RebuildReason::OtherState]));
     // An older one that is usable stands in.
     let (runner, rebuilds) = resume(&[&saved.placed()[..], &[shifted]].concat());

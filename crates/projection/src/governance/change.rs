@@ -49,7 +49,7 @@ pub(crate) enum Change {
         kind: PrincipalKind,
         persons: Vec<Person>,
     },
-    ChangePersons {
+    Reassign {
         no: PrincipalNo,
         persons: Vec<Person>,
     },
@@ -219,7 +219,7 @@ impl Live {
             Change::Register { principal, kind, persons } => {
                 self.people.register(principal, *kind, persons);
             }
-            Change::ChangePersons { no, persons } => {
+            Change::Reassign { no, persons } => {
                 self.people.change_persons(*no, persons, at, at.saturating_sub(super::state::MEMORY_MILLIS));
             }
             Change::Depart { no } => self.depart(*no, at, seq, endings),

@@ -80,15 +80,14 @@ impl Context<'_> {
 
     pub(crate) fn ledger_frozen(&self) -> Result<Change, Refusal> {
         let overruled = self.live.overruled.iter().any(|(no, _)| *no == self.author);
-        let together =
-            self.cosigners.iter().all(|no| self.live.charter.is_governor(*no)) && self.are_governors();
+        let together = !self.cosigners.is_empty() && self.are_governors();
         ensure(
             self.live.charter.is_governor(self.author),
             RefusalCode::NoAuthority,
             format!("{} is no governor", self.statement.author),
         )?;
         ensure(self.live.frozen.is_none(), RefusalCode::AlreadyFrozen, "the ledger is frozen already")?;
-        if overruled && !(together && !self.cosigners.is_empty()) {
+        if overruled && !together {
             return refuse(
                 RefusalCode::FreezeCooldown,
                 format!("{} was overruled less than 7 days ago", self.statement.author),

@@ -47,7 +47,7 @@ impl Context<'_> {
         self.check_twins(twins, &event.principal, &persons)?;
         self.not_own(&record.persons)?;
         self.check_not_own(&persons)?;
-        Ok(Change::ChangePersons { no, persons: persons.into_iter().cloned().collect() })
+        Ok(Change::Reassign { no, persons: persons.into_iter().cloned().collect() })
     }
 
     pub(crate) fn principal_departed(&self, event: &PrincipalDeparted) -> Result<Change, Refusal> {
