@@ -205,6 +205,115 @@ fn why_tells_the_whole_justification() {
     shows!("why_usage", world, world.ask("why", &["24", "25"]), world.ask("why", &["de152b01"]));
 }
 
+/// A policy with a standing class, and with an exception where no path leads.
+const WIDER: &str = "{
+  \"type\": \"policy.published\", \"name\": \"wider\", \"scope\": {\"on\": \"*\"},
+  \"document\": {
+    \"classes\": [{\"class\": \"staff\", \"missed_review\": \"flag\", \"review_seconds\": 31536000}],
+    \"exceptions\": [{\"max_seconds\": 86400, \"when\": {\"text\": \"An outage, or a close that can not wait.\"}}],
+    \"paths\": [{
+      \"applies\": {\"roles\": [\"reader\", \"writer\"]}, \"name\": \"owner\", \"distinct_persons\": true,
+      \"cascade\": [\"owner\"], \"path\": {\"capacity\": \"business_owner\"}
+    }],
+    \"tiers\": [{\"tier\": \"high\", \"max_seconds\": 2592000}]
+  }
+}";
+
+#[test]
+fn why_tells_how_else_access_begins_and_ends() {
+    let mut world = World::founded("stories");
+    world.assign("exception_approver", "user:rex", "*");
+    world.assign("policy_owner", "user:fern", "*");
+    world.govern(WIDER);
+    let policy = world.size() - 1;
+    world.state(
+        &["user:rex", "user:fern"],
+        &[],
+        &format!(
+            "{{\"type\": \"exception.granted\", \"owner\": \"user:bob\", \"need\": {{\"text\": \"Staff read payroll all year.\"}},
+               \"covers\": {{\"class\": \"staff\", \"policy\": \"#{policy}\", \"until\": \"2026-12-31T00:00:00.000Z\"}}}}"
+        ),
+    );
+    let standing = REQUEST.replace("{\"seconds\": 2592000}", "{\"class\": \"staff\"}");
+    let approve = |at: usize| {
+        format!(
+            "{{\"type\": \"access.approved\", \"request\": \"#{at}\", \"capacity\": \"business_owner\",
+               \"need\": {{\"text\": \"Agreed.\"}}}}"
+        )
+    };
+    let grant = |at: usize| format!("{{\"type\": \"access.granted\", \"request\": \"#{at}\"}}");
+    // Held under a class, then replaced by a role for a time, which ends as the subject departs.
+    world.state(&["user:alice"], &[], &standing);
+    let first = world.size() - 1;
+    world.state(&["user:bob"], &[], &approve(first));
+    world.state(&["service:iam"], &[], &grant(first));
+    let held = world.size() - 1;
+    let wider = REQUEST
+        .replace("reader", "writer")
+        .replace("\"subject\"", &format!("\"replaces\": \"#{held}\", \"subject\""));
+    world.state(&["user:alice"], &[], &wider);
+    let second = world.size() - 1;
+    world.state(&["user:bob"], &[], &approve(second));
+    world.state(&["service:iam"], &[], &grant(second));
+    // An exception where no path leads, for less than a day.
+    world.state(
+        &["user:ben"],
+        &[],
+        &REQUEST.replace("reader", "admin").replace("alice", "ben").replace("2592000", "86400"),
+    );
+    let third = world.size() - 1;
+    world.state(
+        &["user:rex"],
+        &[],
+        &format!(
+            "{{\"type\": \"exception.granted\", \"owner\": \"user:bob\", \"need\": {{\"text\": \"The close can not wait.\"}},
+               \"covers\": {{\"request\": \"#{third}\", \"seconds\": 3600}}}}"
+        ),
+    );
+    world.state(&["service:iam"], &[], &grant(third));
+    // One denied, one withdrawn.
+    world.state(&["user:ben"], &[], &REQUEST.replace("alice", "ben"));
+    let denied = world.size() - 1;
+    world.state(
+        &["user:bob"],
+        &[],
+        &format!(
+            "{{\"type\": \"access.denied\", \"request\": \"#{denied}\", \"capacity\": \"business_owner\",
+               \"reason\": {{\"text\": \"Ben does not run the close.\"}}}}"
+        ),
+    );
+    world.state(&["user:ben"], &[], &REQUEST.replace("alice", "ben").replace("reader", "writer"));
+    let withdrawn = world.size() - 1;
+    world.state(
+        &["user:ben"],
+        &[],
+        &format!("{{\"type\": \"access.withdrawn\", \"statement\": \"#{withdrawn}\"}}"),
+    );
+    world.state(
+        &["user:dana"],
+        &[],
+        "{\"type\": \"principal.departed\", \"principal\": \"user:alice\", \"reason\": {\"text\": \"Left the company.\"}}",
+    );
+    shows!("why_class_replaced", world, world.ask("why", &["-q", &held.to_string()]));
+    shows!("why_departed", world, world.ask("why", &["-q", &second.to_string()]));
+    let later = ["-q", &third.to_string(), "--at", "2026-01-06T00:00:00Z"];
+    shows!("why_exception_expired", world, world.ask("why", &later));
+    shows!("why_denied", world, world.ask("why", &["-q", &denied.to_string()]));
+    shows!("why_withdrawn", world, world.ask("why", &["-q", &withdrawn.to_string()]));
+    shows!(
+        "check_departed",
+        world,
+        world.ask("check", &["-q", "user:alice", "writer", "db:acme/payroll", "--at", "end"])
+    );
+    shows!(
+        "state_classes_and_exceptions",
+        world,
+        world.ask("state", &["-q", "--kind", "classes"]),
+        world.ask("state", &["-q", "--kind", "exceptions"])
+    );
+    shows!("log_stories", world, world.ask("log", &["-q", "--from", &policy.to_string()]));
+}
+
 #[test]
 fn log_and_show_print_entries() {
     let world = World::history("log");

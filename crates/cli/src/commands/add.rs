@@ -92,6 +92,8 @@ fn draft(
     serials.remember(&ledger_id, serial)?;
     let head = state.head();
     let says = known.summary(&event);
+    let decides =
+        matches!(event, Event::AccessApproved(_) | Event::AccessDenied(_) | Event::ExceptionGranted(_));
     let statement = Statement {
         author,
         cosigners: args.cosigners.iter().cloned().collect(),
@@ -99,8 +101,8 @@ fn draft(
         issued_at: now(args.clock.now),
         key: key_id,
         ledger: LedgerRef::Id(ledger_id),
-        // Who signs together need not have seen the same.
-        seen: args.cosigners.is_empty().then_some(Seen { leaf: head.leaf, size: head.size }),
+        // Who signs together need not have seen the same, but who decides has to say what was seen.
+        seen: (decides || args.cosigners.is_empty()).then_some(Seen { leaf: head.leaf, size: head.size }),
         serial,
         v: Version,
     };

@@ -2,7 +2,7 @@
 
 use countersign_core::entry::Entry;
 use countersign_core::event::{AccessGranted, AccessRequested, Capacity, Event, ExceptionOf, Hold};
-use countersign_core::id::{Principal, Resource};
+use countersign_core::id::{Label, Principal, Resource};
 use countersign_core::policy::Clause;
 use countersign_core::time::Timestamp;
 use countersign_projection::governance::{Ending, KeyView};
@@ -308,7 +308,10 @@ impl Teller<'_> {
         out.line("clause", &event.clause.to_string());
         if let Some(clause) = self.clause() {
             match (&event.exception, &clause.path, &clause.exception) {
-                (Some(_), _, Some(rule)) => out.line("exception", &quoted(&rule.when)),
+                (Some(_), _, Some(rule)) => {
+                    let most = duration(rule.max_seconds.count());
+                    out.line("exception", &format!("{}, at most {most}", quoted(&rule.when)));
+                }
                 (_, Some(rule), _) => out.line("path", &path_rule(rule)),
                 (_, None, _) => {}
             }
@@ -323,6 +326,7 @@ impl Teller<'_> {
                     "class",
                     &format!("{name}: reviewed every {every}, a missed review: {}", class.missed_review),
                 );
+                self.opened(out, name);
             }
             let governed = if clause.governed_by.is_empty() {
                 String::new()
@@ -331,6 +335,20 @@ impl Teller<'_> {
             };
             out.line("resource", &format!("tier {}{governed}", clause.tier));
         }
+    }
+
+    /// Who opened the standing class of the grant, or last renewed it by then, and who answers for it.
+    fn opened(&self, out: &mut Lines, class: &Label) {
+        let Some(step) = &self.trail.grant else { return };
+        let classes = step.state.classes(step.entry.recorded_at());
+        let Some(view) = classes.iter().find(|view| view.class == *class) else { return };
+        let by =
+            self.story.based_on(&view.exception).map(|entry| signers(entry.statement())).unwrap_or_default();
+        let place = self.story.known.place(&view.exception);
+        out.line(
+            "opened",
+            &format!("at {place} by {by}, until {}; {} answers for it", view.until, view.owner),
+        );
     }
 
     /// How each key that signed came to be.
@@ -366,7 +384,18 @@ impl Teller<'_> {
             },
             None => format!("admitted at #{}", key.admitted),
         };
-        format!("{short}, {how}")
+        // A key enrolled with another one is as good as who enrolled that one.
+        let enrolled_first = self.story.base(key.admitted).is_some_and(|entry| {
+            let own = |name: &Principal| {
+                *name == entry.statement().author || entry.statement().cosigners.contains(name)
+            };
+            key.enrolled_by.iter().all(own)
+        });
+        if enrolled_first {
+            format!("{short}, {how}")
+        } else {
+            format!("{short}, {how}, with a key enrolled by {}", names(&key.enrolled_by))
+        }
     }
 
     fn json(&self) -> Value {

@@ -174,7 +174,7 @@ impl World {
         self.tick(60);
     }
 
-    fn govern(&mut self, event: &str) {
+    pub(crate) fn govern(&mut self, event: &str) {
         self.state(&["user:dana", "user:erik"], &[], event);
     }
 
@@ -194,7 +194,7 @@ impl World {
         );
     }
 
-    fn assign(&mut self, capacity: &str, holder: &str, on: &str) {
+    pub(crate) fn assign(&mut self, capacity: &str, holder: &str, on: &str) {
         self.govern(&format!(
             "{{\"type\": \"capacity.assigned\", \"capacity\": \"{capacity}\", \"holder\": \"{holder}\", \"scope\": {{\"on\": \"{on}\"}}}}"
         ));
@@ -202,6 +202,13 @@ impl World {
 
     /// A company: people, capacities, two resources, a policy. 20 entries.
     pub(crate) fn company(name: &str) -> Self {
+        let mut world = Self::founded(name);
+        world.govern(POLICY);
+        world
+    }
+
+    /// The company without a policy: governors still stand in.
+    pub(crate) fn founded(name: &str) -> Self {
         let mut world = Self::empty(name);
         let opened = world.init();
         assert_eq!(opened.code, 0, "{}", opened.stderr);
@@ -218,7 +225,6 @@ impl World {
         world.assign("control_owner", "user:carol", "*");
         world.assign("iam_enforcer", "service:iam", "*");
         world.assign("revoker", "user:rex", "*");
-        world.govern(POLICY);
         world
     }
 
