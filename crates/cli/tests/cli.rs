@@ -576,22 +576,26 @@ fn copies_are_verified_and_continue_what_is_there() {
 #[test]
 fn scenarios_are_run_and_failures_are_readable() {
     let world = World::empty("test");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/scenarios/attacks");
-    let mut files: Vec<_> = fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    let file = files.iter().find(|path| path.display().to_string().contains("self")).unwrap_or(&files[0]);
-    let output = run(&["test", &file.display().to_string()], b"");
-    assert_eq!(
-        (output.code, output.stdout.lines().last()),
-        (0, Some("1 scenario, 0 failed")),
-        "{}",
-        output.stdout
-    );
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/scenarios");
+    let file = fs::read_to_string(root.join("attacks/approval_replayed.json")).unwrap();
+    fs::create_dir(world.dir.join("attacks")).unwrap();
+    fs::copy(root.join("company.setup.json"), world.path("company.setup.json")).unwrap();
+    fs::write(world.path("attacks/good.json"), &file).unwrap();
+    let good = run(&["test", &world.path("attacks")], b"");
+    assert_eq!((good.code, good.stdout.lines().last()), (0, Some("1 scenario, 0 failed")), "{}", good.stdout);
+    let (before, after) = file.split_once("\"expect\": \"").unwrap();
+    let (_, after) = after.split_once('"').unwrap();
+    fs::write(world.path("attacks/wrong.json"), format!("{before}\"expect\": \"quorum\"{after}")).unwrap();
+    shows!("test_failed", world, run(&["test", &world.path("attacks")], b""));
+    shows!("test_failed_json", world, run(&["test", "--json", &world.path("attacks/wrong.json")], b""));
+    fs::write(world.path("attacks/wrong.json"), "{").unwrap();
+    shows!("test_unreadable", world, run(&["test", &world.path("attacks/wrong.json")], b""));
+    fs::create_dir(world.dir.join("empty")).unwrap();
     shows!(
         "test_missing",
         world,
         run(&["test", &world.path("none")], b""),
-        run(&["test", &world.dir.display().to_string()], b"")
+        run(&["test", &world.path("empty")], b"")
     );
 }
 

@@ -56,12 +56,12 @@ pub(super) fn test(args: Test, session: &mut Session<'_, '_>) -> Result<bool, Fa
             continue;
         }
         let verdict = if passed { "passed" } else { "FAILED" };
-        session.print(&format!("{verdict}  {name}\n"))?;
+        session.print(&format!("{verdict}  {name}: {}\n", safe(&report.title)))?;
         for problem in &problems {
             session.print(&format!("  {}\n", safe(problem)))?;
         }
-        if !report.passed() {
-            session.print(&format!("{}\n", safe_lines(&report.to_string())))?;
+        for failure in &report.failures {
+            session.print(&format!("{}\n", safe_lines(&failure.to_string())))?;
         }
     }
     if !args.json {
