@@ -72,8 +72,11 @@ pub(crate) fn begins(setup: &Setup) -> Timestamp {
 pub(crate) fn opening(setup: &Setup) -> Result<Vec<Step>, Problem> {
     let mut governors: Vec<&Principal> = setup.governors.iter().collect();
     governors.sort();
-    let (Some(first), Some(recorder)) = (governors.first(), &setup.recorder) else {
-        return Err("the setup needs `governors` and a `recorder`".into());
+    let (first, recorder) = match (governors.first(), &setup.recorder) {
+        (Some(first), Some(recorder)) => (first, recorder),
+        // The timeline opens the ledger itself.
+        (None, None) if is_bare(setup) => return Ok(Vec::new()),
+        (_, _) => return Err("the setup needs `governors` and a `recorder`".into()),
     };
     let quorum = quorum(setup);
     let recovery: Vec<&Principal> = setup.recovery.iter().flat_map(|recovery| &recovery.keys).collect();
@@ -126,6 +129,14 @@ pub(crate) fn opening(setup: &Setup) -> Result<Vec<Step>, Problem> {
         });
     }
     Ok(steps)
+}
+
+/// Whether the setup names principals only.
+fn is_bare(setup: &Setup) -> bool {
+    setup.resources.is_empty()
+        && setup.capacities.is_empty()
+        && setup.policies.is_empty()
+        && setup.recovery.is_none()
 }
 
 fn shares_person(left: &Cast, right: &Cast) -> bool {

@@ -14,7 +14,7 @@ use countersign_core::time::{Seconds, Timestamp};
 use countersign_core::wire::{Set, Text, encode};
 use countersign_projection::governance::{Answer as Verdict, State, check_envelope, judge};
 
-use crate::cast::{Keys, begins, opening};
+use crate::cast::{Keys, begins, ledger_name, opening};
 use crate::expand::{self, Problem, Resolve};
 use crate::file::{Answer, Ask, Item, Scenario, Setup, Step};
 use crate::json::Json;
@@ -214,7 +214,10 @@ impl<'a> World<'a> {
     fn ledger(&self, step: &Step) -> Result<LedgerRef, Problem> {
         match (&step.ledger, self.state.ledger_id()) {
             (None, Some(id)) => Ok(LedgerRef::Id(id.clone())),
-            (None, None) => Err("there is no ledger yet".into()),
+            (None, None) => {
+                let name = LedgerName::new(&ledger_name(self.setup));
+                name.map(LedgerRef::Name).map_err(|error| error.to_string())
+            }
             (Some(text), _) => {
                 if let Ok(id) = text.parse() {
                     return Ok(LedgerRef::Id(id));
