@@ -127,24 +127,17 @@ fn hold(note: &Note, ledger: &Ledger<'_>) -> Held {
     }
     let size = claimed.size();
     if size > ledger.entries {
-        return match opens(note, id, ledger.recorder.as_slice()) {
-            Opened::Forged => end(FaultCode::CheckpointSignature, "the recorder's signature does not verify"),
-            Opened::Yes => end(
-                FaultCode::CheckpointAhead,
-                &format!(
-                    "the recorder signed it over {size} entries, and there are {}: the ledger was cut",
-                    ledger.entries
-                ),
-            ),
-            Opened::Unsigned => end(
-                FaultCode::CheckpointAhead,
-                &format!(
-                    "it is over {size} entries, and there are {}; no recorder known at their end signed it, so either the \
-                     ledger was cut before the recorder's key changed, or the checkpoint is not genuine",
-                    ledger.entries
-                ),
-            ),
+        // The entry that its signer was in force at is not here, so a signature that fails says little.
+        let what = match opens(note, id, ledger.recorder.as_slice()) {
+            Opened::Yes => "the recorder signed it, so the ledger was cut",
+            Opened::Forged => "the recorder's signature on it does not verify, so nobody vouches for it",
+            Opened::Unsigned => {
+                "no recorder known at their end signed it, so either the ledger was cut before the recorder's key changed, or \
+                 the checkpoint is not genuine"
+            }
         };
+        let detail = format!("it is over {size} entries, and there are {}; {what}", ledger.entries);
+        return end(FaultCode::CheckpointAhead, &detail);
     }
     let mark = ledger.marks.get(&size.max(1)).cloned().unwrap_or_default();
     // The place that a fault of this checkpoint has: the last entry under it.

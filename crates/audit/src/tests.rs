@@ -526,7 +526,7 @@ fn checkpoints_hold_or_fail() {
         ("other ledger", other, (5, FaultCode::CheckpointOrigin)),
         ("other key", book.checkpoint(5, GOVERNOR), (4, FaultCode::CheckpointSignature)),
         ("edited", good.replace("\n5\n", "\n4\n"), (3, FaultCode::CheckpointSignature)),
-        ("edited to be ahead", good.replace("\n5\n", "\n50\n"), (5, FaultCode::CheckpointSignature)),
+        ("edited to be ahead", good.replace("\n5\n", "\n50\n"), (5, FaultCode::CheckpointAhead)),
         ("other root", checkpoint(id.as_str(), 3, root(4), RECORDER), (2, FaultCode::CheckpointRoot)),
         ("root of less", checkpoint(id.as_str(), 5, root(4), RECORDER), (4, FaultCode::CheckpointRoot)),
         ("ahead", longer.checkpoint(6, RECORDER), (5, FaultCode::CheckpointAhead)),

@@ -76,7 +76,7 @@ impl World {
         world
     }
 
-    /// The first `entries` of a story in which access is asked for, approved, granted and revoked, time and again.
+    /// The first `entries`, 11 or more, of a story in which access is asked for, approved, granted and revoked, time and again.
     ///
     /// One governor signs alone, so that most entries have one signature: tests check very many.
     pub fn story(name: &str, entries: usize) -> Self {
