@@ -294,8 +294,19 @@ impl SignedStatement {
     /// # Errors
     /// In this order: `unsigned`, `signature_order`, `unknown_key`, `signature`, `weak_key`.
     pub fn verify(self, known: impl Fn(&KeyId) -> Option<PublicKey>) -> Result<VerifiedStatement, Fault> {
+        Arc::new(self).verify_shared(known)
+    }
+
+    /// As [`Self::verify`], for a statement that is shared with its entry: nothing is copied.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_shared(
+        self: &Arc<Self>,
+        known: impl Fn(&KeyId) -> Option<PublicKey>,
+    ) -> Result<VerifiedStatement, Fault> {
         self.check_signatures(known)?;
-        Ok(VerifiedStatement(self))
+        Ok(VerifiedStatement(self.clone()))
     }
 
     /// As [`Self::verify`], without taking the statement.
@@ -348,8 +359,10 @@ impl std::fmt::Debug for SignedStatement {
 }
 
 /// A statement whose every signature is valid over its exact bytes. There is no other way to make one than to verify.
+///
+/// Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct VerifiedStatement(SignedStatement);
+pub struct VerifiedStatement(Arc<SignedStatement>);
 
 impl VerifiedStatement {
     /// The statement with its bytes and signatures.
@@ -374,7 +387,7 @@ impl VerifiedStatement {
     #[cfg(feature = "testing")]
     #[must_use]
     pub fn assume_verified(signed: SignedStatement) -> Self {
-        Self(signed)
+        Self(Arc::new(signed))
     }
 }
 
