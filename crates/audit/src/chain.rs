@@ -253,7 +253,7 @@ impl PlacedLine {
     fn verify(self, keys: &KeyDirectory) -> Linked {
         let Self { line, place } = self;
         let checked = line.statement.map(|entry| {
-            let verified = entry.signed().as_ref().clone().verify(|key| keys.find(key, line.seq));
+            let verified = entry.signed().verify_shared(|key| keys.find(key, line.seq));
             (entry, verified)
         });
         Linked {
