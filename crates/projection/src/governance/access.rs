@@ -112,7 +112,7 @@ impl Context<'_> {
             seconds: event.seconds.map(Seconds::count),
             right,
         };
-        self.check_progress(request, path, &approval)?;
+        self.check_progress(request, &resolved, path, &approval)?;
         Ok(Change::Approve { request: digest, approval })
     }
 
@@ -144,7 +144,7 @@ impl Context<'_> {
                 seconds: None,
                 right,
             };
-            self.check_progress(request, path, &other)?;
+            self.check_progress(request, &resolved, path, &other)?;
         }
         Ok(Change::CloseRequest { request: digest })
     }
@@ -194,7 +194,11 @@ impl Context<'_> {
             self.check_enforcer(request, &deciders)?;
         }
         let until = match &event.hold {
-            Hold::Class(_) => FOREVER,
+            // Who agreed to a time agreed to no more than that, whatever the class allows.
+            Hold::Class(_) => {
+                let agreed = deciders.iter().filter_map(|approval| approval.seconds).min();
+                agreed.map_or(FOREVER, |seconds| self.at.saturating_plus_seconds(seconds).millis())
+            }
             Hold::Seconds(seconds) => self.at.saturating_plus_seconds(seconds.count()).millis(),
         };
         let exception = event.exception.map(|exception| *exception.as_bytes());
@@ -327,6 +331,12 @@ impl Context<'_> {
             !self.live.is_party(approval.author, request, self.now),
             RefusalCode::SelfApproval,
             format!("{name} is by a party of the request"),
+        )?;
+        // The same words may have been published again since, by whoever approved under them.
+        ensure(
+            !self.live.wrote_policy(approval.author, request, resolved, self.now),
+            RefusalCode::PolicyAuthor,
+            format!("{name} is by who signed the policy that is relied on"),
         )
     }
 
@@ -431,20 +441,22 @@ impl Context<'_> {
             RefusalCode::SelfApproval,
             "the author is requester or subject, or stands above or below one by delegation",
         )?;
-        let own = self.closure(self.author, request.opened_at);
-        let wrote = resolved.authors().any(|no| intersect(&own, &self.closure(no, request.opened_at)));
+        let wrote = self.live.wrote_policy(self.author, request, resolved, self.now);
         ensure(!wrote, RefusalCode::PolicyAuthor, "the author signed the policy that is relied on")?;
         Ok(right)
     }
 
     /// An approval has to bring the path further, together with those that count already.
-    fn check_progress(&self, request: &Request, path: &PathRule, new: &Approval) -> Result<(), Refusal> {
-        // An approval that is stale, or by somebody who has become a party since, grants nothing, so it is in nobody's way.
-        let counting = |approval: &&Approval| {
-            self.live.counts(approval)
-                && approval.clause == new.clause
-                && !self.live.is_party(approval.author, request, self.now)
-        };
+    fn check_progress(
+        &self,
+        request: &Request,
+        resolved: &Resolved,
+        path: &PathRule,
+        new: &Approval,
+    ) -> Result<(), Refusal> {
+        // An approval that is stale, or by somebody who has become a party or a policy author since, grants nothing, so it is
+        // in nobody's way.
+        let counting = |approval: &&Approval| self.live.supports(approval, request, resolved, self.now);
         let counting: Vec<Approval> = request.approvals.iter().filter(counting).cloned().collect();
         let with: Vec<Approval> = counting.iter().cloned().chain([new.clone()]).collect();
         self.live.check_enrollers(&with, request, self.now)?;
@@ -606,6 +618,20 @@ impl Live {
             .any(|party| intersect(&own, &self.closure(*party, request.opened_at, now)))
     }
 
+    /// Whether a principal is the same person as one who signed a policy that is relied on (R007).
+    fn wrote_policy(&self, no: PrincipalNo, request: &Request, resolved: &Resolved, now: Millis) -> bool {
+        let own = self.closure(no, request.opened_at, now);
+        resolved.authors().any(|author| intersect(&own, &self.closure(author, request.opened_at, now)))
+    }
+
+    /// Whether an approval would carry a grant now: it counts, it is not stale, and its author may decide.
+    fn supports(&self, approval: &Approval, request: &Request, resolved: &Resolved, now: Millis) -> bool {
+        self.counts(approval)
+            && approval.clause == resolved.digest
+            && !self.is_party(approval.author, request, now)
+            && !self.wrote_policy(approval.author, request, resolved, now)
+    }
+
     pub(crate) fn candidate(&self, approval: &Approval, request: &Request, now: Millis) -> Candidate {
         Candidate {
             capacity: *approval.capacity,
@@ -689,11 +715,7 @@ impl Live {
         let counting: Vec<&Approval> = request
             .approvals
             .iter()
-            .filter(|approval| {
-                self.counts(approval)
-                    && approval.clause == resolved.digest
-                    && !self.is_party(approval.author, request, now)
-            })
+            .filter(|approval| self.supports(approval, request, resolved, now))
             .collect();
         let candidates: Vec<Candidate> =
             counting.iter().map(|approval| self.candidate(approval, request, now)).collect();

@@ -274,7 +274,12 @@ impl Live {
             Change::WithdrawApproval { approval } => self.requests.withdraw_approval(approval),
             Change::CloseRequest { request } => self.close_request(request),
             Change::Grant { grant } => {
-                self.take_request(&grant.request);
+                let request = self.take_request(&grant.request);
+                let unused = request.and_then(|request| request.exception);
+                let used = grant.rare.as_ref().and_then(|rare| rare.exception);
+                if let Some(exception) = unused.filter(|exception| Some(*exception) != used) {
+                    self.end_personal(&exception);
+                }
                 if let Some(slot) = grant.replaces {
                     self.end_grant(slot, at, EndCause::Replaced, endings);
                 }

@@ -106,8 +106,15 @@ impl Context<'_> {
                 format!("{} is named by the charter", event.principal),
             )?;
             self.check_lock_out(owner)?;
-        } else if owner != self.author && !self.live.charter.is_governor(self.author) {
-            self.registrar_everywhere(self.author)?;
+        } else {
+            if owner != self.author && !self.live.charter.is_governor(self.author) {
+                self.registrar_everywhere(self.author)?;
+            }
+            // It would take its seat with a key that can not sign.
+            let announced = self.live.recovery.as_ref().is_some_and(|pending| {
+                pending.charter.keys().iter().any(|named| named.key_id() == event.key.key_id())
+            });
+            ensure(!announced, RefusalCode::CharterOnly, "an announced charter names the key")?;
         }
         ensure(
             self.live.keys.record(key).ended.is_none(),

@@ -590,14 +590,15 @@ impl Live {
             let record = self.people.record(no);
             persons.extend_from_slice(&record.persons);
             for (until, past) in &record.past {
-                if *until > since {
+                // Entries of one batch share their instant: what ended at it may have been so after the request was opened.
+                if *until >= since {
                     persons.extend_from_slice(past);
                 }
             }
             for (_, right) in self.rights.of(no) {
                 if let Some((_, delegator)) = right.basis
-                    && right.held_since(since, now)
                     && !seen.contains(&delegator)
+                    && self.was_held(right, since, now)
                 {
                     seen.push(delegator);
                     open.push(delegator);
@@ -607,6 +608,11 @@ impl Live {
         persons.sort_unstable();
         persons.dedup();
         persons
+    }
+
+    /// Whether a right was held at some moment from `since` to `now`: what it rests on too.
+    fn was_held(&self, right: &Right, since: Millis, now: Millis) -> bool {
+        self.links(right).is_some_and(|links| links.iter().all(|link| link.held_since(since, now)))
     }
 
     /// Whether a right's window is open, and that of everything it rests on.

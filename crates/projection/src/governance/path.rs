@@ -20,7 +20,7 @@ type Assignment = [Option<usize>];
 /// What a set of candidates achieves at best.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Best {
-    /// How many requirements are met that still matter.
+    /// How many requirements are met; a part of the path that is met counts whole, so that nothing in it is open any more.
     pub(crate) progress: usize,
     /// A smallest set of (requirement, candidate) that meets the path, if one does: the first in order.
     pub(crate) witness: Option<Vec<(usize, usize)>>,
@@ -166,7 +166,7 @@ impl Search<'_> {
     }
 
     fn score(&mut self) {
-        let progress = progress(self.path, &mut 0, &self.chosen, self.candidates, None, self.rules).0;
+        let progress = progress(self.path, &mut 0, &self.chosen, self.candidates, None, self.rules);
         self.best.progress = self.best.progress.max(progress);
         let is_met = |chosen: &Assignment| {
             met_at(self.path, &mut 0, chosen, self.candidates, None, self.rules).is_some()
@@ -229,7 +229,7 @@ fn met_at(
     }
 }
 
-/// How many requirements are met that still matter, and when the path was met if it was.
+/// How far the path is met. Parts that only together lead on, or one of which would do, are all open until the whole is met.
 fn progress(
     path: &Path,
     leaf: &mut usize,
@@ -237,43 +237,36 @@ fn progress(
     candidates: &[Candidate],
     after: Option<u64>,
     rules: Rules,
-) -> (usize, Option<u64>) {
+) -> usize {
     let start = *leaf;
-    let met = met_at(path, &mut start.clone(), chosen, candidates, after, rules);
-    let mut each = |parts: &[Path]| -> Vec<usize> {
-        parts.iter().map(|part| progress(part, leaf, chosen, candidates, after, rules).0).collect()
-    };
-    let count = match path {
+    if met_at(path, leaf, chosen, candidates, after, rules).is_some() {
+        return *leaf - start;
+    }
+    *leaf = start;
+    match path {
         Path::Capacity(_) => {
             *leaf += 1;
-            usize::from(met.is_some())
+            0
         }
-        Path::All(parts) => each(parts).into_iter().sum(),
-        Path::Any(parts) => each(parts).into_iter().max().unwrap_or(0),
-        Path::AtLeast(k, parts) => {
-            let mut counts = each(parts);
-            counts.sort_unstable_by(|a, b| b.cmp(a));
-            counts.into_iter().take(usize::try_from(*k).unwrap_or(usize::MAX)).sum()
+        Path::All(parts) | Path::Any(parts) | Path::AtLeast(_, parts) => {
+            parts.iter().map(|part| progress(part, leaf, chosen, candidates, after, rules)).sum()
         }
         Path::Stages(parts) => {
             let mut open = Some(after);
             let mut sum = 0;
             for part in parts {
-                let from = open.unwrap_or(after);
-                let (count, met) =
-                    progress(part, leaf, chosen, candidates, if rules.staged { from } else { after }, rules);
+                // Every part is walked, so that `leaf` stays in step.
+                let from = if rules.staged { open.unwrap_or(after) } else { after };
+                let met = met_at(part, &mut leaf.clone(), chosen, candidates, from, rules);
+                let count = progress(part, leaf, chosen, candidates, from, rules);
                 if open.is_some() || !rules.staged {
                     sum += count;
                 }
-                open = match (open, met) {
-                    (Some(_), Some(seq)) => Some(Some(seq)),
-                    _ => None,
-                };
+                open = open.and(met).map(Some);
             }
             sum
         }
-    };
-    (count, met)
+    }
 }
 
 #[cfg(test)]
@@ -325,6 +318,17 @@ mod tests {
         assert_eq!(best(&path, &one, STRICT).progress, best(&path, &both, STRICT).progress);
         let done = [candidate(Biz, 1, 1), candidate(App, 2, 2), candidate(Ctl, 3, 3)];
         assert_eq!(best(&path, &done, STRICT).witness, Some(vec![(0, 0), (2, 2)]));
+    }
+
+    #[test]
+    fn one_branch_begun_leaves_the_other_open() {
+        let path =
+            Path::Any(vec![Path::All(vec![leaf(Biz), leaf(Ctl)]), Path::All(vec![leaf(App), leaf(Ctl)])]);
+        let one = [candidate(Biz, 1, 1)];
+        let other = [candidate(Biz, 1, 1), candidate(App, 2, 2)];
+        assert!(best(&path, &other, STRICT).progress > best(&path, &one, STRICT).progress);
+        let path = Path::AtLeast(2, vec![Path::All(vec![leaf(Biz), leaf(Ctl)]), leaf(App), leaf(App)]);
+        assert!(best(&path, &other, STRICT).progress > best(&path, &one, STRICT).progress);
     }
 
     #[test]
