@@ -10,5 +10,6 @@ pub mod desk;
 pub mod make;
 pub mod model;
 pub mod paths;
+pub mod play;
 pub mod random;
 pub mod rules;
