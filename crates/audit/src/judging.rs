@@ -119,7 +119,21 @@ impl<D: Door> Judging<D> {
                 return Err(fault(Code::Fault(FaultCode::LedgerPin), &detail));
             }
         }
-        envelope.map_err(|refusal| fault(refusal.code.into(), &refusal.detail))?;
+        if let Err(refusal) = envelope {
+            // The form of the signature set comes before who signed; a stripped entry is `unsigned`, not a wrong signer.
+            let about_signers = matches!(
+                refusal.code,
+                RefusalCode::UnknownKey
+                    | RefusalCode::KeyEnded
+                    | RefusalCode::KeyReused
+                    | RefusalCode::NoPossession
+                    | RefusalCode::SignerSet
+            );
+            if about_signers {
+                entry.signed().check_signature_set().map_err(|found| LedgerFault::of(seq, &place, &found))?;
+            }
+            return Err(fault(refusal.code.into(), &refusal.detail));
+        }
         let verified = verified.map_err(|found| LedgerFault::of(seq, &place, &found))?;
         let signatures = entry.signed().signatures().len() as u64;
         let statement = entry.signed().clone();

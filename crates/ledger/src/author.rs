@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign_core::entry::Head;
-use countersign_core::event::Event;
+use countersign_core::event::{Event, EventKind};
 use countersign_core::id::{LedgerId, LedgerName, LedgerRef, Principal};
 use countersign_core::key::{PublicKey, SignerKey};
 use countersign_core::statement::{Seen, SignError, SignedStatement, Statement, Version};
@@ -18,7 +18,7 @@ use crate::recorder::SharedKey;
 /// A principal with one of its keys, who makes statements for one ledger.
 ///
 /// Serials count by ones, so that a statement that was dropped on its way shows as a gap. What the author has seen goes into
-/// every statement without cosigners, so that it witnesses all history before. A clone shares both.
+/// every decision and every statement without cosigners, so that it witnesses all history before. A clone shares both.
 ///
 /// ```
 /// use countersign_core::event::AccessRevoked;
@@ -181,7 +181,8 @@ pub struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// Who else signs it. What such a statement has seen is left out, unless [`Draft::seen`] says it: the signers need not have seen the same.
+    /// Who else signs it. Unless it is a decision, what it has seen is left out where [`Draft::seen`] does not say it: the signers need not
+    /// have seen the same.
     pub fn cosigned_by(mut self, cosigners: impl IntoIterator<Item = &'a Author>) -> Self {
         self.cosigners.extend(cosigners);
         self
@@ -216,7 +217,13 @@ impl<'a> Draft<'a> {
     pub fn statement(self) -> Statement {
         let memory = &self.author.memory;
         let observed = || *memory.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = self.seen.unwrap_or_else(|| if self.cosigners.is_empty() { observed() } else { None });
+        // A decision has to say what its author saw, with cosigners too.
+        let decides = matches!(
+            self.event.kind(),
+            EventKind::AccessApproved | EventKind::AccessDenied | EventKind::ExceptionGranted
+        );
+        let says = decides || self.cosigners.is_empty();
+        let seen = self.seen.unwrap_or_else(|| if says { observed() } else { None });
         Statement {
             author: self.author.principal.clone(),
             cosigners: self.cosigners.iter().map(|cosigner| cosigner.principal.clone()).collect(),
