@@ -642,18 +642,11 @@ impl Live {
     }
 }
 
-/// Whether a scope takes in a resource by its name or by the name of what governs it. What the scope leaves out on the way
-/// stays out.
+/// Whether a scope takes in a resource by its name or by the name of what governs it. What it leaves out stays out with all
+/// that it governs, whatever that is named.
 pub(crate) fn scope_reaches(scope: &countersign_core::event::Scope, chain: &[Resource]) -> bool {
-    for resource in chain {
-        if scope.excludes(resource) {
-            return false;
-        }
-        if scope.on.matches(resource) {
-            return true;
-        }
-    }
-    false
+    chain.iter().any(|resource| scope.on.matches(resource))
+        && !chain.iter().any(|resource| scope.excludes(resource))
 }
 
 fn check_seen(live: &Live, statement: &Statement, seq: u64) -> Result<(), Refusal> {
