@@ -650,7 +650,11 @@ impl Live {
             opened_at: instant(request.opened_at).unwrap_or(Timestamp::MAX),
             expires: instant(request.expires).unwrap_or(Timestamp::MAX),
             approvals: request.approvals.iter().map(view).collect(),
-            exception: request.exception.map(StatementDigest::new),
+            // One that ran out is remembered, but stands no longer.
+            exception: request
+                .exception
+                .filter(|known| self.exceptions.personal.get(known).is_some())
+                .map(StatementDigest::new),
         }
     }
 }

@@ -32,8 +32,16 @@ fn judge_agrees_with_the_model_on_random_histories() {
         let mut desk = companies[usize::try_from(seed).unwrap() % companies.len()].clone();
         let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let mut player = Player::new(&mut desk, seed);
+            // Questions take longer than statements, so they are asked in every fourth history.
+            let asks = seed % 4 == 0;
             for _ in 0..STATEMENTS {
                 player.step();
+                if asks && player.random.chance(30) {
+                    player.ask();
+                }
+            }
+            if asks {
+                player.ask_ahead();
             }
         }));
         if let Err(panic) = played {

@@ -11,5 +11,6 @@ pub mod make;
 pub mod model;
 pub mod paths;
 pub mod play;
+pub mod questions;
 pub mod random;
 pub mod rules;

@@ -10,6 +10,7 @@ use super::cast::*;
 use super::desk::{Desk, Draft};
 use super::make::*;
 use super::model::{Model, RequestFacts};
+use super::questions;
 use super::random::Random;
 use super::rules;
 
@@ -47,6 +48,24 @@ impl<'a> Player<'a> {
                 self.bend(&mut draft);
             }
             let _ = self.desk.put(draft);
+        }
+    }
+
+    /// Asks the state everything, as of the last entry and as of an instant before the next one.
+    pub fn ask(&mut self) {
+        let last = self.desk.model.now();
+        questions::compare(self.desk, last, &mut self.random);
+        let between = last + self.random.between(0, 2 * HOUR);
+        questions::compare(self.desk, between, &mut self.random);
+    }
+
+    /// Asks about what is to come by itself: at, right before and right after such instants.
+    pub fn ask_ahead(&mut self) {
+        let turns = questions::turns(&self.desk.model, self.desk.model.now());
+        for _ in 0..3 {
+            let Some(turn) = self.random.pick_some(&turns).copied() else { return };
+            let at = (turn + self.random.between(0, 2)).saturating_sub(1);
+            questions::compare(self.desk, at.max(self.desk.model.now()), &mut self.random);
         }
     }
 
