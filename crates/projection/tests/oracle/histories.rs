@@ -1,5 +1,8 @@
 //! Random histories, each statement judged by the rules and by the model.
 
+use countersign_projection::governance::RefusalCode;
+
+use crate::cover::{ENOUGH, refuse_everything};
 use crate::support::cast::*;
 use crate::support::desk::{Desk, Tally};
 use crate::support::play::Player;
@@ -9,8 +12,11 @@ const HISTORIES: u64 = 20_000;
 const SOAK: u64 = 400_000;
 const STATEMENTS: usize = 16;
 
-pub(crate) fn histories() -> u64 {
-    if std::env::var_os("COUNTERSIGN_SOAK").is_some() { SOAK } else { HISTORIES }
+/// `COUNTERSIGN_HISTORIES` gives another number, `COUNTERSIGN_SOAK` the large one.
+fn histories() -> u64 {
+    let given = std::env::var("COUNTERSIGN_HISTORIES").ok().and_then(|given| given.parse().ok());
+    let soak = std::env::var_os("COUNTERSIGN_SOAK").is_some();
+    given.unwrap_or(if soak { SOAK } else { HISTORIES })
 }
 
 pub(crate) fn companies() -> Vec<Desk> {
@@ -51,10 +57,17 @@ fn judge_agrees_with_the_model_on_random_histories() {
         tally.add(&desk.tally);
     }
     let all = tally.admitted + tally.refusals();
-    println!("{all} statements, {} admitted, {} refusals with one rule broken", tally.admitted, tally.exact);
-    for (code, count) in &tally.refused {
-        println!("{count:>8} {code}");
-    }
     let share = tally.admitted * 100 / all;
+    println!("{all} statements, {share} % admitted, {} refusals for one reason alone", tally.exact);
     assert!((30..=80).contains(&share), "{share} % were admitted");
+    let by_chance = tally.clone();
+    tally.add(&refuse_everything(&companies));
+    println!("{:>8} {:>8} code", "by chance", "in all");
+    let count = |tally: &Tally, code| tally.refused.get(code).copied().unwrap_or(0);
+    for code in RefusalCode::ALL {
+        println!("{:>9} {:>8} {code}", count(&by_chance, code), count(&tally, code));
+    }
+    for code in RefusalCode::ALL {
+        assert!(count(&tally, code) >= ENOUGH, "{code} was seen {} times", count(&tally, code));
+    }
 }

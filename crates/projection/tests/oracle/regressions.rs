@@ -1,34 +1,12 @@
 //! What judge once decided wrongly. Each test opens with what went wrong.
 
 use countersign_core::event::*;
-use countersign_core::policy::*;
 use countersign_projection::governance::RefusalCode as Code;
 
 use crate::support::act::*;
 use crate::support::cast::*;
 use crate::support::desk::Desk;
 use crate::support::make::*;
-
-/// A company whose only path is this one.
-fn with_path(path: Path) -> Desk {
-    let mut desk = staffed(Shape { quorum: 2, recovery: true, policy: 0, real: false });
-    let document = PolicyDocument {
-        paths: vec![path_rule("only", path)],
-        tiers: tiers(86_400),
-        exceptions: vec![exception_rule(3_600)],
-        classes: [StandingClass {
-            applies: None,
-            class: label("baseline"),
-            missed_review: MissedReview::Flag,
-            review_seconds: seconds(30 * 86_400),
-        }]
-        .into_iter()
-        .collect(),
-        ..empty_document()
-    };
-    desk.must("user:gov-a", &["user:gov-b"], published("main", scope("*"), document));
-    desk
-}
 
 fn approve(
     desk: &mut Desk,

@@ -330,3 +330,32 @@ pub fn registrars(random: &mut Random) -> (&'static str, &'static str) {
     ];
     *random.pick(&pairs)
 }
+
+/// A company of two governors whose only path is this one; an exception lasts an hour, and there is one standing class.
+pub fn with_path(path: Path) -> Desk {
+    with_rule(path_rule("only", path))
+}
+
+/// The same with all that a path rule says.
+pub fn with_rule(rule: PathRule) -> Desk {
+    thread_local! {
+        static BASE: Desk = staffed(Shape { quorum: 2, recovery: true, policy: 0, real: false });
+    }
+    let mut desk = BASE.with(Desk::clone);
+    let document = PolicyDocument {
+        paths: vec![rule],
+        tiers: tiers(86_400),
+        exceptions: vec![exception_rule(3_600)],
+        classes: [StandingClass {
+            applies: None,
+            class: label("baseline"),
+            missed_review: MissedReview::Flag,
+            review_seconds: seconds(30 * 86_400),
+        }]
+        .into_iter()
+        .collect(),
+        ..empty_document()
+    };
+    desk.must("user:gov-a", &["user:gov-b"], published("main", scope("*"), document));
+    desk
+}
