@@ -548,6 +548,15 @@ fn checkpoints_hold_or_fail() {
     let mut torn = book.bytes();
     torn.pop();
     assert_eq!(fault(&audit(torn, &["junk"])), found(4, FaultCode::TornTail));
+    let torn = audit(&book.bytes()[..book.bytes().len() - 1], &[&book.checkpoint(2, RECORDER), &good]);
+    assert_eq!((torn.anchored, torn.entries), (2, 4));
+    // Nothing at or after a fault is anchored: here the first entry is the changed one.
+    let text = String::from_utf8(book.lines[1].clone()).unwrap();
+    let late = text.replacen(&at(1).to_string(), &at(1).to_string().replace(".000Z", ".001Z"), 1);
+    let lines = [book.lines[0].clone(), late.into_bytes(), book.lines[2].clone(), book.lines[3].clone()];
+    let notes = [1, 2, 3].map(|size| book.checkpoint(size, RECORDER));
+    let changed = audit(join(&lines), &[&notes[0], &notes[1], &notes[2]]);
+    assert_eq!((fault(&changed), changed.anchored), (found(1, FaultCode::Prev), 1));
     // Earlier checkpoints still anchor what they cover.
     let report = audit(book.bytes(), &[&book.checkpoint(2, RECORDER), "junk"]);
     assert_eq!((report.anchored, report.entries), (2, 5));
