@@ -343,3 +343,24 @@ fn printable(text: &str) -> String {
         out
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// T-L2: what a ledger makes a detail say reaches a terminal as letters only.
+    #[test]
+    fn details_have_no_control_characters() {
+        let text = "\u{1b}[2J\u{7}\n\u{9b}1m \u{202e}gnp.exe \u{e9} `x`";
+        let code = Code::Fault(FaultCode::Schema);
+        let fault = LedgerFault::at(0, &Place::default(), 0, code, text);
+        assert_eq!(fault.detail, "\\u{1b}[2J\\u{7}\\u{a}\\u{9b}1m \\u{202e}gnp.exe \u{e9} `x`");
+    }
+
+    #[test]
+    fn rules_have_their_prefix_and_faults_of_the_envelope_have_none() {
+        assert_eq!(Code::from(RefusalCode::SelfApproval).to_string(), "rule:self_approval");
+        assert_eq!(Code::from(RefusalCode::Serial), Code::Fault(FaultCode::Serial));
+        assert_eq!(Code::from(RefusalCode::SeenMissing).to_string(), "seen_missing");
+    }
+}

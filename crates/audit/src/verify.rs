@@ -1,7 +1,5 @@
 //! The pipeline: one window is judged while the next one is read and its signatures are checked.
 
-use std::collections::BTreeMap;
-
 use countersign_core::id::LedgerId;
 use countersign_core::time::Timestamp;
 use countersign_projection::governance::{JudgedEntry, State};
@@ -185,7 +183,7 @@ fn conclude<D: Door>(
     let good = fault.as_ref().map_or(judging.linked, |fault| fault.seq);
     let (anchored, wrong) = notes.hold(&Ledger {
         id: facts.ledger.as_ref(),
-        marks: &up_to(&judging.marks, good),
+        marks: &judging.marks,
         entries: good,
         judged: judging.judged.min(good),
         recorder: D::recorder_key(&judging.state),
@@ -222,9 +220,4 @@ fn conclude<D: Door>(
 fn nothing(entries: u64, end: &Place) -> Option<LedgerFault> {
     let detail = "there are no entries, so nothing was verified";
     (entries == 0).then(|| LedgerFault::at(0, end, 0, Code::Fault(FaultCode::EmptyLedger), detail))
-}
-
-/// The marks of sizes whose entries are all good.
-fn up_to(marks: &BTreeMap<u64, crate::notes::Mark>, good: u64) -> BTreeMap<u64, crate::notes::Mark> {
-    marks.range(..=good.max(1)).map(|(size, mark)| (*size, mark.clone())).collect()
 }
