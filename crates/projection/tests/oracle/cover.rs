@@ -117,7 +117,7 @@ impl Scene {
     }
 
     fn enforcer(&mut self) -> &'static str {
-        self.random.pick(&["service:iam", "user:enf"])
+        self.random.pick::<&str>(&["service:iam", "user:enf"])
     }
 
     fn recovery(&mut self, next: &[&str]) -> RecoveryProposed {
@@ -289,12 +289,16 @@ impl Scene {
                     principal: principal("user:alice"),
                     reason: text("old"),
                 };
-                self.desk.must(self.random.pick(&["user:alice", "user:reg-a", "user:gov-c"]), &[], event);
+                self.desk.must(
+                    self.random.pick::<&str>(&["user:alice", "user:reg-a", "user:gov-c"]),
+                    &[],
+                    event,
+                );
             }
             Code::KeyReused => {
                 let event = enrolled(
                     "user:bob",
-                    self.random.pick(&["user:alice", "user:bob", RECORDER]),
+                    self.random.pick::<&str>(&["user:alice", "user:bob", RECORDER]),
                     Enrolment::Further,
                 );
                 draft = self.desk.draft("user:bob", &[], event);
@@ -637,7 +641,7 @@ impl Scene {
                 } else {
                     let event = KeyCompromised { from: None, key, principal: name, reason };
                     self.desk.must("user:reg-a", &[], event.clone());
-                    self.desk.say(self.random.clone().pick(&["user:reg-b", GOVERNORS[0]]), &[], event)
+                    self.desk.say(self.random.clone().pick::<&str>(&["user:reg-b", GOVERNORS[0]]), &[], event)
                 }
             }
             Code::EnrolmentForm => {
