@@ -131,6 +131,30 @@ async fn a_store_that_was_cut_or_exchanged_stops_its_followers() {
     }
 }
 
+#[tokio::test]
+async fn a_feed_gives_no_entry_that_the_view_does_not_stand_on() {
+    let company = Company::in_memory().await;
+    let founded = &company.founded;
+    let mut entries: Vec<Entry> =
+        founded.store.entries_now().into_iter().map(|bytes| Entry::parse(bytes).unwrap()).collect();
+    let swapped = Swap::new(founded.store.clone());
+    let never = follow(&founded.clock).poll_interval(Duration::from_secs(86_400));
+    let replica = Ledger::follow_with(swapped.clone(), never).await.unwrap();
+    // The same statements, well chained, but the last one is sealed at another time than the one that was judged.
+    let last = entries.pop().unwrap();
+    let later = start().plus_seconds(1).unwrap();
+    entries.push(Entry::seal(entries[entries.len() - 1].head(), later, last.signed()).unwrap());
+    swapped.to(MemoryStore::from_entries(entries.clone()).unwrap());
+    let mut feed = replica.subscribe(entries[2].head());
+    let error = feed.next().await.unwrap().unwrap_err();
+    assert!(
+        matches!(error, ReplayError::OtherHistory { known, found }
+            if known == replica.head() && found == entries[entries.len() - 1].head()),
+        "{error:?}"
+    );
+    assert!(feed.next().await.is_none());
+}
+
 /// A store that can be exchanged while it is followed.
 #[derive(Clone)]
 struct Swap(std::sync::Arc<std::sync::Mutex<MemoryStore>>);
@@ -368,6 +392,41 @@ async fn an_enforcer_without_the_capacity_is_refused_like_anyone() {
     ledger.close().await.unwrap();
     // It ends with the ledger.
     assert!(enforcer.dealt_with(u64::MAX).await.is_err());
+}
+
+#[tokio::test]
+async fn an_enforcer_does_not_grant_again_what_is_on_its_way() {
+    let told = Told::new();
+    let company = Company::in_store(told.clone(), |recorder| recorder).await;
+    let ledger = company.founded.ledger.clone();
+    let enforcer = Enforcer::attach(&ledger, company.iam.clone());
+    let first = company.request().await;
+    let approval = company.approve(first.statement).await;
+    enforcer.dealt_with(approval.head().size).await.unwrap();
+    let grant = ledger.view().state().grants(start())[0].grant;
+    let second = company.request().await;
+    // Both make the second request worth a look, the revocation since it could have stood in its way, and both come at once.
+    let revoked = AccessRevoked { grant, reason: text("no longer needed") };
+    let statements = [company.approval(second.statement), company.olga.state(revoked).sign().unwrap()];
+    told.hold();
+    let appends = told.appends();
+    let spawn = |signed| {
+        let ledger = ledger.clone();
+        tokio::spawn(async move { ledger.submit(signed).await.unwrap() })
+    };
+    let blocker = spawn(company.alice.state(ask()).sign().unwrap());
+    while told.appends() == appends {
+        tokio::task::yield_now().await;
+    }
+    let tasks = statements.map(spawn);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    told.release();
+    blocker.await.unwrap();
+    for task in tasks {
+        let receipt = task.await.unwrap();
+        enforcer.dealt_with(receipt.head().size).await.unwrap();
+    }
+    assert_eq!((enforcer.granted(), enforcer.refused()), (2, 0), "{:?}", enforcer.last_refusal());
 }
 
 #[tokio::test(start_paused = true)]

@@ -377,6 +377,35 @@ async fn an_outcome_that_stays_unknown_is_said_to_be_and_the_same_statement_sett
 }
 
 #[tokio::test(start_paused = true)]
+async fn all_who_submitted_the_same_statement_hear_the_same_of_it() {
+    let told = Told::new();
+    let company = Company::in_store(told.clone(), |recorder| recorder).await;
+    let ledger = company.founded.ledger.clone();
+    told.hold();
+    let mut acts = vec![Act::Work];
+    acts.extend([Act::UnknownLost; 100]);
+    told.act(&acts);
+    let appends = told.appends();
+    let blocker = spawn(&ledger, company.alice.state(ask()).sign().unwrap());
+    while told.appends() == appends {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let signed = company.alice.state(ask()).sign().unwrap();
+    let tasks = [signed.clone(), signed.clone(), signed].map(|signed| spawn(&ledger, signed));
+    while !format!("{ledger:?}").contains("waiting: 4") {
+        tokio::task::yield_now().await;
+    }
+    // Long enough for the signatures: they are verified elsewhere.
+    std::thread::sleep(Duration::from_millis(100));
+    told.release();
+    blocker.await.unwrap().unwrap();
+    for task in tasks {
+        let outcome = task.await.unwrap();
+        assert!(matches!(outcome, Err(SubmitError::OutcomeUnknown { .. })), "{outcome:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_may_still_land_is_not_refused_before_that_is_settled() {
     let told = Told::new();
     let company = Company::in_store(told.clone(), |recorder| recorder).await;
