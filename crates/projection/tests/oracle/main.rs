@@ -4,6 +4,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bounds;
 mod cover;
 mod histories;
+mod laws;
 mod regressions;

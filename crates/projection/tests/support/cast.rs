@@ -236,7 +236,10 @@ pub fn charter(quorum: u64, governors: &[&str], recovery: bool) -> Charter {
 
 /// Only genesis.
 pub fn founded(shape: Shape) -> Desk {
-    let mut desk = Desk::new("2026-01-05T09:00:00.000Z");
+    founded_in(Desk::new("2026-01-05T09:00:00.000Z"), shape)
+}
+
+fn founded_in(mut desk: Desk, shape: Shape) -> Desk {
     desk.real = shape.real;
     let charter = charter(shape.quorum, &GOVERNORS[..3], shape.recovery);
     let mut others = vec![RECORDER, GOVERNORS[1], GOVERNORS[2]];
@@ -258,7 +261,11 @@ pub fn founded(shape: Shape) -> Desk {
 
 /// Everybody is here, everything is registered; there is no policy yet.
 pub fn staffed(shape: Shape) -> Desk {
-    let mut desk = founded(shape);
+    staffed_in(Desk::new("2026-01-05T09:00:00.000Z"), shape)
+}
+
+fn staffed_in(desk: Desk, shape: Shape) -> Desk {
+    let mut desk = founded_in(desk, shape);
     let k = usize::try_from(shape.quorum).unwrap();
     let beside = &GOVERNORS[1..k];
     for (name, kind, persons) in PEOPLE {
@@ -284,7 +291,12 @@ pub fn staffed(shape: Shape) -> Desk {
 
 /// A company at work: policies in force, classes open.
 pub fn company(shape: Shape) -> Desk {
-    let mut desk = staffed(shape);
+    company_in(Desk::new("2026-01-05T09:00:00.000Z"), shape)
+}
+
+/// The same on a desk that may sign for real, or keep entries.
+pub fn company_in(desk: Desk, shape: Shape) -> Desk {
+    let mut desk = staffed_in(desk, shape);
     desk.pass(60);
     let beside = &GOVERNORS[1..usize::try_from(shape.quorum).unwrap()];
     let main = if shape.policy % 4 == 3 {
