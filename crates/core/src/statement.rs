@@ -24,8 +24,11 @@ pub struct Version;
 
 impl Wire for Version {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
-        let fault = reader.fault("the version is not 1");
-        if reader.integer()? == 1 { Ok(Self) } else { Err(fault) }
+        let offset = reader.offset();
+        match reader.integer()? {
+            1 => Ok(Self),
+            _ => Err(Fault::new(FaultCode::Schema, offset, "the version is not 1")),
+        }
     }
 
     fn write(&self, out: &mut Writer) {
