@@ -85,7 +85,8 @@ class History:
             head, _, _ = scope.rpartition("/")
             scope = head or ROOT
             found |= self.owners[scope]
-        return sorted(found, key=str.lower)
+        # Twins in a set come in no order of their own: the spelling decides between them.
+        return sorted(found, key=lambda login: (login.lower(), login))
 
 
 class Change:
@@ -207,7 +208,7 @@ class Change:
         h = self.history
         now = {}
         for scope in sorted({s for s in h.alive if s.startswith("scope:")} | h.empty_scopes):
-            now[scope] = (h.effective(scope), sorted(h.owners[scope], key=str.lower))
+            now[scope] = (h.effective(scope), sorted(h.owners[scope], key=lambda login: (login.lower(), login)))
         for scope in sorted(now.keys() | h.told.keys()):
             if now.get(scope) != h.told.get(scope):
                 approvers, direct = now.get(scope, (None, None))
