@@ -2,6 +2,7 @@
 
 use countersign_core::digest::StatementDigest;
 use countersign_core::event::*;
+use countersign_core::id::*;
 use countersign_core::policy::*;
 use countersign_projection::governance::{
     Answer, DenyReason, MAX_AHEAD_SECONDS, MAX_CONTROLLERS, MAX_COSIGNED_LAG_SECONDS,
@@ -11,7 +12,7 @@ use countersign_projection::governance::{
 
 use crate::support::act::*;
 use crate::support::cast::*;
-use crate::support::desk::Desk;
+use crate::support::desk::{Desk, Draft};
 use crate::support::make::*;
 
 const HOUR: u64 = 3_600_000;
@@ -688,4 +689,130 @@ fn names_of_resources_are_matched_by_segment() {
     desk.must("user:reg-a", &["user:pol-a", "user:olga"], event);
     assert!(!desk.state.holds(&principal("user:bob"), BIZ, &resource("db:acme/pay/eu"), desk.at()));
     let _ = Scope::everything();
+}
+
+type Bend = Box<dyn Fn(&mut Draft, &mut LedgerOpened)>;
+
+#[test]
+fn genesis_is_refused_unless_everybody_whom_it_names_signs_what_holds_together() {
+    let charter = charter(2, &GOVERNORS[..2], true);
+    let opened = LedgerOpened {
+        governors: charter.governors.clone(),
+        name: LedgerName::new("acme").unwrap(),
+        quorum: charter.quorum,
+        recorder: charter.recorder.clone(),
+        recovery: charter.recovery,
+        rules: 1,
+        suite: Suite,
+    };
+    let say = |bend: &dyn Fn(&mut Draft, &mut LedgerOpened)| {
+        let mut desk = Desk { compared: false, ..Desk::new("2026-01-05T09:00:00.000Z") };
+        let mut opened = opened.clone();
+        let others: Vec<&str> = [RECORDER, GOVERNORS[1]].into_iter().chain(RECOVERY).collect();
+        let mut draft = desk.draft(GOVERNORS[0], &others, opened.clone());
+        bend(&mut draft, &mut opened);
+        draft.event = opened.into();
+        desk.put(draft).map(drop)
+    };
+    let month = 30 * DAY;
+    let seat = |name: &str, of: &str| [holder(GOVERNORS[0], "gov-a"), holder(name, of)].into_iter().collect();
+    let cases: Vec<(&str, Bend, Result<(), Code>)> = vec![
+        ("as it should be", Box::new(|_, _| ()), Ok(())),
+        ("a month old", Box::new(move |draft, _| draft.issued_at -= month), Ok(())),
+        ("older", Box::new(move |draft, _| draft.issued_at -= month + 1), Err(Code::Backdated)),
+        ("from the future", Box::new(|draft, _| draft.issued_at += 300_001), Err(Code::Postdated)),
+        ("of rules to come", Box::new(|_, opened| opened.rules = 2), Err(Code::NeedsRules)),
+        ("of no rules", Box::new(|_, opened| opened.rules = 0), Err(Code::Genesis)),
+        ("under another name", Box::new(|_, opened| opened.name = LedgerName::new("other").unwrap()), Ok(())),
+        (
+            "for another ledger",
+            Box::new(|draft, _| draft.ledger = Some(LedgerRef::Name(LedgerName::new("other").unwrap()))),
+            Err(Code::Genesis),
+        ),
+        (
+            "after something",
+            Box::new(|draft, _| draft.seen = Some((countersign_core::digest::LeafHash::new([0; 32]), 1))),
+            Err(Code::Genesis),
+        ),
+        (
+            "by another governor",
+            Box::new(|draft, _| {
+                draft.author = GOVERNORS[1].into();
+                draft.key = GOVERNORS[1].into();
+            }),
+            Err(Code::Genesis),
+        ),
+        ("with another key", Box::new(|draft, _| draft.key = GOVERNORS[1].into()), Err(Code::Genesis)),
+        ("one cosigner short", Box::new(|draft, _| drop(draft.cosigners.pop())), Err(Code::SignerSet)),
+        ("one signature short", Box::new(|draft, _| drop(draft.signed_by.pop())), Err(Code::NoPossession)),
+        (
+            "one signature too many",
+            Box::new(|draft, _| draft.signed_by.push("user:x".into())),
+            Err(Code::SignerSet),
+        ),
+        ("no quorum", Box::new(|_, opened| opened.quorum = 0), Err(Code::CharterInvalid)),
+        ("a quorum nobody reaches", Box::new(|_, opened| opened.quorum = 3), Err(Code::LockOut)),
+        (
+            "no recovery quorum",
+            Box::new(|_, opened| opened.recovery.as_mut().unwrap().quorum = 0),
+            Err(Code::CharterInvalid),
+        ),
+        (
+            "a recovery quorum nobody reaches",
+            Box::new(|_, opened| opened.recovery.as_mut().unwrap().quorum = 4),
+            Err(Code::CharterInvalid),
+        ),
+        (
+            "a recorder of nobody's",
+            Box::new(|_, opened| opened.recorder.controllers = Default::default()),
+            Err(Code::CharterInvalid),
+        ),
+        (
+            "a governor who controls the recorder",
+            Box::new(|_, opened| opened.recorder.controllers = [person("gov-a")].into_iter().collect()),
+            Err(Code::CharterInvalid),
+        ),
+        (
+            "one person in two seats",
+            Box::new(move |_, opened| opened.governors = seat(GOVERNORS[1], "gov-a")),
+            Err(Code::CharterInvalid),
+        ),
+        (
+            "one principal in two seats",
+            Box::new(|draft, opened| {
+                opened.recorder.principal = principal(GOVERNORS[1]);
+                draft.cosigners.retain(|name| name != RECORDER);
+            }),
+            Err(Code::SignerSet),
+        ),
+        (
+            "one key in two seats",
+            Box::new(|draft, opened| {
+                opened.recorder.key = key_bytes(GOVERNORS[1]);
+                draft.signed_by.retain(|label| label != RECORDER);
+            }),
+            Err(Code::SignerSet),
+        ),
+        (
+            "persons that differ in case",
+            Box::new(move |_, opened| opened.governors = seat(GOVERNORS[1], "Gov-A")),
+            Err(Code::CaseTwin),
+        ),
+        (
+            "names that differ in case",
+            Box::new(move |draft, opened| {
+                opened.governors = seat("user:gov-A", "gov-b");
+                // The bytewise first one is another now.
+                draft.author = "user:gov-A".into();
+                draft.key = "user:gov-A".into();
+                draft.cosigners[1] = GOVERNORS[0].into();
+                draft.signed_by.retain(|label| label != GOVERNORS[1]);
+                draft.signed_by.push("user:gov-A".into());
+            }),
+            Err(Code::CaseTwin),
+        ),
+    ];
+    for (name, bend, want) in cases {
+        assert_eq!(say(&*bend), want, "{name}");
+    }
 }

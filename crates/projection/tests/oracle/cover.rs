@@ -506,7 +506,15 @@ impl Scene {
         let until = self.desk.now + DAY;
         let depart = |name: &str| PrincipalDeparted { principal: principal(name), reason: text("left") };
         match code {
-            Code::NoAuthority => match self.random.below(4) {
+            Code::NoAuthority => match self.random.below(5) {
+                4 => {
+                    self.only(need(Capacity::BusinessOwner));
+                    let request = self.request();
+                    let event = permitted(&self.desk, request, 60, "user:risk");
+                    let exception = self.desk.must("user:exc", &[], event);
+                    let who = *self.random.pick(&["user:bob", "user:rev", "user:reg-a"]);
+                    self.desk.say(who, &[], ExceptionEnded { exception, reason: text("mischief") })
+                }
                 0 => self.desk.say(
                     "user:alice",
                     &["user:reg-b"],
@@ -530,6 +538,18 @@ impl Scene {
                 _ => self.desk.say("user:pol-team", &["user:pol-a"], published("new", scope("*"), duties())),
             },
             Code::SecondPerson => {
+                if self.random.chance(40) {
+                    let key = self.desk.model.key(&key_id("user:bob")).unwrap();
+                    let event = KeyCompromised {
+                        from: Some(key.admitted + 1),
+                        key: key_bytes("user:bob"),
+                        principal: principal("user:bob"),
+                        reason: text("stolen"),
+                    };
+                    let choices: [&[&str]; 3] = [&[], &["user:pol-a"], &["user:reg-team"]];
+                    let beside = *self.random.pick(&choices);
+                    return self.desk.say("user:reg-a", beside, event);
+                }
                 let cosigners: &[&str] = if self.random.chance(50) { &[] } else { &["user:pol-a"] };
                 self.desk.say("user:reg-a", cosigners, registered("user:x", PrincipalKind::Human, &["x"]))
             }
@@ -580,6 +600,13 @@ impl Scene {
             },
             Code::NameDeparted => {
                 self.desk.must("user:reg-a", &[], depart("user:bob"));
+                if self.random.chance(30) {
+                    let mut next = charter(1, &["user:gov-a"], false);
+                    let back = KeyHolder { key: key_bytes("bob's new one"), ..holder("user:bob", "bob") };
+                    next.governors = next.governors.iter().cloned().chain([back]).collect();
+                    self.desk.learn("user:bob", "bob's new one");
+                    return self.amend(next);
+                }
                 let name = *self.random.pick(&["user:bob", "user:BOB"]);
                 self.desk.say("user:reg-a", registrars, registered(name, PrincipalKind::Human, &["bob"]))
             }
@@ -987,6 +1014,29 @@ impl Scene {
                     let event = AccessRequested { hold, ..asked("user:alice", "team:acme/web", Tier::Low) };
                     return self.desk.say("user:alice", &[], event);
                 }
+                if self.random.chance(50) {
+                    // Policy no longer says how long, and who approved knew it.
+                    self.only(need(biz));
+                    let request = self.request();
+                    let words = self.desk.model.in_force(self.desk.now);
+                    let words = words.into_iter().find(|p| p.event.name.as_str() == "main").unwrap();
+                    let mut event = words.event.clone();
+                    event.document.tiers = Default::default();
+                    self.desk.must("user:pol-a", &["user:pol-b"], event);
+                    let approval = self.must_approve("user:olga", request, biz);
+                    let grant = AccessGranted {
+                        clause: clause(&self.desk, &request),
+                        ends_on: [EndEvent::Offboarding, EndEvent::ResourceRetired].into_iter().collect(),
+                        exception: None,
+                        hold: Hold::Seconds(seconds(3_600)),
+                        policy: policy(&self.desk, "main"),
+                        replaces: None,
+                        request,
+                        witness: vec![WitnessItem { approval, requirement: 0 }],
+                    };
+                    let who = self.enforcer();
+                    return self.desk.say(who, &[], grant);
+                }
                 let (_, grant) = self.ready();
                 let who = self.enforcer();
                 self.desk.say(who, &[], AccessGranted { hold, ..grant })
@@ -1091,6 +1141,23 @@ impl Scene {
             }
             Code::SelfApproval => {
                 self.only(need(biz));
+                if self.random.chance(30) {
+                    // Who approved becomes one person with the requester by a delegation, before the grant.
+                    let request =
+                        self.desk.must("user:ora", &[], asked("user:carol", "db:books", Tier::High));
+                    self.must_approve("user:olga", request, biz);
+                    let proposed = self.desk.state.propose_grant(&request, self.desk.at()).unwrap();
+                    let (from, to, on) = *self
+                        .random
+                        .pick(&[("user:ora", "user:olga", "scope:root"), ("user:olga", "user:ora", "*")]);
+                    let basis = right(&self.desk, biz, from, on);
+                    let end = self.desk.now + self.random.between(1, DAY);
+                    self.desk.must(from, &[], delegated(basis, to, scope("db:books"), end, 0));
+                    // That it is over does not make it never have been.
+                    self.desk.now += self.random.between(0, 2 * DAY);
+                    let who = self.enforcer();
+                    return self.desk.say(who, &[], proposed);
+                }
                 let (by, subject) = *self.random.pick(&[
                     ("user:olga", "user:alice"),
                     ("user:alice", "user:olga"),
@@ -1155,6 +1222,21 @@ impl Scene {
             }
             Code::VendorApprover => {
                 self.only(need(biz));
+                if self.random.chance(40) {
+                    self.must_govern(assigned(Capacity::ExceptionApprover, "service:vendor", scope("*")));
+                    if self.random.chance(50) {
+                        let event = opened_class(
+                            "baseline",
+                            policy(&self.desk, "main"),
+                            self.desk.now + DAY,
+                            "user:risk",
+                        );
+                        return self.desk.say("service:vendor", &["user:risk"], event);
+                    }
+                    let request = self.request();
+                    let event = permitted(&self.desk, request, 60, "user:risk");
+                    return self.desk.say("service:vendor", &[], event);
+                }
                 let on = *self.random.pick(&["team:acme/pay", "team:acme/pay/eu"]);
                 let request = self.desk.must("user:alice", &[], asked("user:alice", on, Tier::High));
                 if self.random.chance(50) {
@@ -1289,6 +1371,30 @@ impl Scene {
                 self.desk.say(who, &[], proposed)
             }
             Code::WitnessMismatch => {
+                if self.random.chance(25) {
+                    // As good as what is derived, but an automation has no choice.
+                    self.only(all(vec![need(biz), need(biz)]));
+                    let request = self.request();
+                    self.must_approve("user:olga", request, biz);
+                    self.must_approve("user:ora", request, biz);
+                    let proposed = self.desk.state.propose_grant(&request, self.desk.at()).unwrap();
+                    let places = [1, 0].map(|place: usize| proposed.witness[place].approval);
+                    let items = places.into_iter().zip(0..);
+                    let witness =
+                        items.map(|(approval, requirement)| WitnessItem { approval, requirement }).collect();
+                    let other = AccessGranted { witness, ..proposed };
+                    let mut fork = self.desk.clone();
+                    fork.must("user:enf", &[], other.clone());
+                    return self.desk.say("service:iam", &[], other);
+                }
+                if self.random.chance(20) {
+                    // An exception stands in for approvals.
+                    let (request, proposed) = self.ready();
+                    let event = permitted(&self.desk, request, 600, "user:risk");
+                    let exception = self.desk.must("user:exc", &[], event);
+                    let who = self.enforcer();
+                    return self.desk.say(who, &[], AccessGranted { exception: Some(exception), ..proposed });
+                }
                 self.only(all(vec![need(biz), need(Capacity::ControlOwner)]));
                 let request = self.request();
                 self.must_approve("user:olga", request, biz);

@@ -365,15 +365,9 @@ impl Model {
     }
 
     pub fn reaches_chain(scope: &Scope, chain: &[Resource]) -> bool {
-        for resource in chain {
-            if excluded(scope, resource.as_str()) {
-                return false;
-            }
-            if matches(scope.on.as_str(), resource.as_str()) {
-                return true;
-            }
-        }
-        false
+        let names = || chain.iter().map(|resource| resource.as_str());
+        // What is left out stays out with all that it governs.
+        names().any(|name| matches(scope.on.as_str(), name)) && !names().any(|name| excluded(scope, name))
     }
 
     /// Rights by which someone holds a capacity over a resource, given with what governs it.

@@ -167,8 +167,12 @@ impl<'a> Player<'a> {
         for _ in 0..6 {
             let choice = scope(self.random.pick::<&str>(&choices));
             if super::model::contains(over, &choice) {
-                return if self.random.chance(15) {
-                    Scope { except: [pattern("team:acme/web")].into_iter().collect(), ..choice }
+                let left_out =
+                    ["team:acme/web", "team:acme/pay", "team:acme/*", "scope:root", "db:books", "team:acme"];
+                let left_out = pattern(self.random.pick::<&str>(&left_out));
+                // A scope that leaves out all that it takes in is nobody's.
+                return if !left_out.contains(&choice.on) && self.random.chance(35) {
+                    Scope { except: [left_out].into_iter().collect(), ..choice }
                 } else {
                     choice
                 };
@@ -379,7 +383,13 @@ impl<'a> Player<'a> {
             "user:enf".to_owned()
         };
         if self.random.chance(20) {
-            match self.random.below(9) {
+            match self.random.below(10) {
+                9 => {
+                    // Two approvals change places: as good for a human, but not what is derived.
+                    if let [first, .., last] = &mut event.witness[..] {
+                        std::mem::swap(&mut first.approval, &mut last.approval);
+                    }
+                }
                 0 => event.hold = Hold::Seconds(seconds(self.random.between(1, 100_000))),
                 1 => event.ends_on = [EndEvent::Offboarding].into_iter().collect(),
                 2 => event.policy = StatementDigest::new([3; 32]),
