@@ -8,7 +8,7 @@ use std::sync::Arc;
 use countersign_core::digest::StatementDigest;
 use countersign_core::entry::Head;
 
-use crate::{AppendError, Batch, Durability, EntryBytes, Found, NoteBytes, Store, StoreError};
+use crate::{AppendError, Batch, Durability, EntryBytes, Found, NoteBytes, SnapshotSet, Store, StoreError};
 
 /// Any store behind one type, at the cost of one allocation a call. A clone is another handle to the same store.
 ///
@@ -78,6 +78,14 @@ impl Store for AnyStore {
     ) -> impl Future<Output = Result<(), StoreError>> + Send {
         self.0.put_checkpoint(size, note)
     }
+
+    fn snapshots(&self, size: u64) -> impl Future<Output = Result<Option<SnapshotSet>, StoreError>> + Send {
+        self.0.snapshots(size)
+    }
+
+    fn put_snapshots(&self, set: SnapshotSet) -> impl Future<Output = Result<(), StoreError>> + Send {
+        self.0.put_snapshots(set)
+    }
 }
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -92,6 +100,8 @@ trait ObjectSafe: Send + Sync {
     fn wait(&self, size: u64) -> BoxFuture<'_, ()>;
     fn checkpoint(&self) -> BoxFuture<'_, Result<Option<NoteBytes>, StoreError>>;
     fn put_checkpoint(&self, size: u64, note: NoteBytes) -> BoxFuture<'_, Result<(), StoreError>>;
+    fn snapshots(&self, size: u64) -> BoxFuture<'_, Result<Option<SnapshotSet>, StoreError>>;
+    fn put_snapshots(&self, set: SnapshotSet) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
 impl<S: Store> ObjectSafe for S {
@@ -125,5 +135,13 @@ impl<S: Store> ObjectSafe for S {
 
     fn put_checkpoint(&self, size: u64, note: NoteBytes) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(Store::put_checkpoint(self, size, note))
+    }
+
+    fn snapshots(&self, size: u64) -> BoxFuture<'_, Result<Option<SnapshotSet>, StoreError>> {
+        Box::pin(Store::snapshots(self, size))
+    }
+
+    fn put_snapshots(&self, set: SnapshotSet) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(Store::put_snapshots(self, set))
     }
 }

@@ -85,6 +85,47 @@ pub trait Store: Send + Sync + 'static {
         size: u64,
         note: NoteBytes,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The newest kept set of snapshots over at most `size` entries, if there is one.
+    ///
+    /// A snapshot is a shortcut that its reader checks, never evidence: a store that keeps none, as here where it is not
+    /// overridden, is slower to open and answers the same. Who finds a set useless asks again with a smaller size.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn snapshots(&self, size: u64) -> impl Future<Output = Result<Option<SnapshotSet>, StoreError>> + Send {
+        let _ = size;
+        std::future::ready(Ok(None))
+    }
+
+    /// Keeps a set of snapshots, in place of one over as many entries; may forget older ones.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn put_snapshots(&self, set: SnapshotSet) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _ = set;
+        std::future::ready(Ok(()))
+    }
+}
+
+/// A signed snapshot of one projection as it is kept: bytes that nobody has looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptSnapshot {
+    /// The projection's name, `[a-z0-9][a-z0-9._-]{0,63}`.
+    pub name: String,
+    /// The signed note.
+    pub note: NoteBytes,
+    /// The state that the note signs.
+    pub payload: Arc<[u8]>,
+}
+
+/// Snapshots of several projections, taken together over the same entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotSet {
+    /// How many entries they are over.
+    pub size: u64,
+    /// At most one a projection, sorted by name.
+    pub snapshots: Vec<KeptSnapshot>,
 }
 
 /// An entry that was found by the digest of its statement.
@@ -185,5 +226,13 @@ impl<S: Store> Store for Arc<S> {
         note: NoteBytes,
     ) -> impl Future<Output = Result<(), StoreError>> + Send {
         (**self).put_checkpoint(size, note)
+    }
+
+    fn snapshots(&self, size: u64) -> impl Future<Output = Result<Option<SnapshotSet>, StoreError>> + Send {
+        (**self).snapshots(size)
+    }
+
+    fn put_snapshots(&self, set: SnapshotSet) -> impl Future<Output = Result<(), StoreError>> + Send {
+        (**self).put_snapshots(set)
     }
 }

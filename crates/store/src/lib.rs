@@ -23,9 +23,11 @@ mod contract;
 mod error;
 pub mod jsonl;
 mod memory;
+#[cfg(unix)]
+pub mod vfs;
 
 pub use any::AnyStore;
 pub use batch::{Batch, BatchError};
-pub use contract::{Durability, EntryBytes, Found, NoteBytes, Store, TooWeak};
+pub use contract::{Durability, EntryBytes, Found, KeptSnapshot, NoteBytes, SnapshotSet, Store, TooWeak};
 pub use error::{AppendError, BoxError, StoreError};
 pub use memory::MemoryStore;

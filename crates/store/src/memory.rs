@@ -10,7 +10,9 @@ use std::task::{Context, Poll, Waker};
 use countersign_core::digest::{LeafHash, StatementDigest};
 use countersign_core::entry::{Entry, Head};
 
-use crate::{AppendError, Batch, BatchError, Durability, EntryBytes, Found, NoteBytes, Store, StoreError};
+use crate::{
+    AppendError, Batch, BatchError, Durability, EntryBytes, Found, NoteBytes, SnapshotSet, Store, StoreError,
+};
 
 /// A store in memory. A clone is another handle to the same entries, so several ledgers of one process can share them.
 ///
@@ -21,6 +23,8 @@ pub struct MemoryStore(Arc<Mutex<Kept>>);
 
 /// Most bytes of entries that one read returns, unless the first entry alone has more.
 const MAX_READ_LEN: usize = 8 << 20;
+/// How many sets of snapshots are kept: the newest, and one to fall back to.
+const KEPT_SNAPSHOTS: usize = 2;
 
 impl MemoryStore {
     /// An empty store.
@@ -145,6 +149,19 @@ impl Store for MemoryStore {
         }
         Ok(())
     }
+
+    async fn snapshots(&self, size: u64) -> Result<Option<SnapshotSet>, StoreError> {
+        Ok(self.lock().snapshots.range(..=size).next_back().map(|(_, set)| set.clone()))
+    }
+
+    async fn put_snapshots(&self, set: SnapshotSet) -> Result<(), StoreError> {
+        let mut kept = self.lock();
+        kept.snapshots.insert(set.size, set);
+        while kept.snapshots.len() > KEPT_SNAPSHOTS {
+            kept.snapshots.pop_first();
+        }
+        Ok(())
+    }
 }
 
 #[derive(Default)]
@@ -154,6 +171,7 @@ struct Kept {
     leaves: Vec<LeafHash>,
     places: HashMap<StatementDigest, usize>,
     checkpoint: Option<(u64, NoteBytes)>,
+    snapshots: BTreeMap<u64, SnapshotSet>,
     waiting: BTreeMap<u64, Waker>,
     last_ticket: u64,
 }
