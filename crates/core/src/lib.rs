@@ -15,6 +15,7 @@ pub mod note;
 pub mod policy;
 pub mod scan;
 pub mod statement;
+pub mod text;
 pub mod time;
 pub mod wire;
 

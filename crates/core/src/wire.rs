@@ -1160,7 +1160,8 @@ impl Wire for RawObject {
 pub enum Text {
     /// `{"text":s}`: not empty, without U+0000 and bidirectional controls.
     Plain(Box<str>),
-    /// `{"commitment":hex,"length":n}`: SHA-256 over salt and text, and the text's length in bytes. A verifier reports it withheld.
+    /// `{"commitment":hex,"length":n}`: a salted digest of a text, as [`Text::commit`] makes it, and the text's length in bytes.
+    /// A verifier reports it withheld.
     Committed {
         /// The salted digest.
         commitment: Digest,
