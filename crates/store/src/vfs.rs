@@ -1,8 +1,11 @@
 //! The little of a file system that the file store needs, so that tests can put one in its place that loses power.
 //!
-//! [`RealVfs`] is the operating system's. The contract says what a crash may take away, as POSIX does and no more kindly:
+//! [`RealVfs`] is the operating system's; with the feature `testing`, `sim` has the other. The contract says what a crash may take away, as POSIX does and no more kindly:
 //! bytes written are lost until the file is synced; a name that was created, renamed or removed may be as before until its
 //! directory is synced; of what was not synced, any part may survive, in any order, by sectors of 512 bytes.
+
+#[cfg(feature = "testing")]
+pub mod sim;
 
 use std::ffi::OsString;
 use std::fmt;
