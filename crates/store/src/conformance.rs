@@ -16,8 +16,12 @@
 //! # });
 //! ```
 //!
+//! Tests of their own that crash a store, kill its process or cut its connection, tell [`Answers`] what was asked and answered, and
+//! are told what was lost.
+//!
 //! With tokio, inside a test of its multi-threaded flavour: `Kit::new(..).spawning(|task| { tokio::spawn(task); })`.
 
+mod answers;
 mod cases;
 mod chain;
 mod spawn;
@@ -26,6 +30,9 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+
+pub use answers::{Answers, Finding, ParseToldError, Told};
+pub use chain::Author;
 
 use crate::any::BoxFuture;
 use crate::{Durability, Store};

@@ -11,24 +11,30 @@ use countersign_core::wire::{RawObject, Set};
 
 use crate::Batch;
 
-/// Makes statements that differ from each other, whoever makes them.
-pub(super) struct Author {
+/// Makes statements that differ from each other, whoever makes them: well-formed, signed, and without meaning.
+#[derive(Debug)]
+pub struct Author {
     key: SecretKey,
     serial: u64,
 }
 
 impl Author {
-    /// Authors of different numbers have different keys.
-    pub(super) fn new(number: u8) -> Self {
+    /// Authors of different numbers have different keys; those of the same number make the same statements.
+    #[must_use]
+    pub fn new(number: u8) -> Self {
         Self { key: SecretKey::from_seed(&[number; 32]), serial: 0 }
     }
 
-    pub(super) fn statement(&mut self) -> SignedStatement {
+    /// The next statement, as short as they are.
+    pub fn statement(&mut self) -> SignedStatement {
         self.statement_of(1)
     }
 
-    /// A statement with `length` letters in it.
-    pub(super) fn statement_of(&mut self, length: usize) -> SignedStatement {
+    /// The next statement, with `length` letters in it: at most some 48,000.
+    ///
+    /// # Panics
+    /// If that is too long for a statement.
+    pub fn statement_of(&mut self, length: usize) -> SignedStatement {
         self.serial += 1;
         let valid = "made of valid parts";
         Statement {
@@ -55,13 +61,16 @@ impl Author {
     }
 
     /// `count` new entries behind `head`.
-    pub(super) fn entries(&mut self, head: Head, count: usize) -> Vec<Entry> {
+    pub fn entries(&mut self, head: Head, count: usize) -> Vec<Entry> {
         let statements: Vec<_> = (0..count).map(|_| self.statement()).collect();
         chain(head, &statements)
     }
 
     /// As [`Self::entries`], as a batch.
-    pub(super) fn batch(&mut self, head: Head, count: usize) -> Batch {
+    ///
+    /// # Panics
+    /// If `count` is 0.
+    pub fn batch(&mut self, head: Head, count: usize) -> Batch {
         Batch::new(self.entries(head, count)).expect("chained, and not empty")
     }
 }
