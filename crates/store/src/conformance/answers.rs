@@ -210,6 +210,12 @@ impl Answers {
         self.acknowledged.len()
     }
 
+    /// How many entries readers were given.
+    #[must_use]
+    pub fn shown(&self) -> usize {
+        self.seen.len()
+    }
+
     /// Everything that is wrong with the entries that are there, in order of position for each kind of fault.
     #[must_use]
     pub fn check<B: AsRef<[u8]>>(&self, there: impl IntoIterator<Item = B>) -> Vec<Finding> {
