@@ -76,7 +76,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Keeps a signed checkpoint over `size` entries, in place of the one before, unless that is over more.
     ///
-    /// Returns when it is as durable as [`Store::durability`] says. What it says is not looked at.
+    /// Returns when it is as durable as [`Store::durability`] says. A store may refuse what is no well-formed checkpoint over
+    /// `size` entries, or over more than it has; signatures and root are not looked at.
     ///
     /// # Errors
     /// [`StoreError`].

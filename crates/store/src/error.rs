@@ -20,6 +20,17 @@ pub enum StoreError {
         /// What was found, in words.
         detail: String,
     },
+    /// What was handed over as a checkpoint is none, or not over so many entries, or over more than there are.
+    #[error("no checkpoint over {size} of the {entries} entries")]
+    Checkpoint {
+        /// How many entries it was said to be over.
+        size: u64,
+        /// How many there are.
+        entries: u64,
+    },
+    /// The store was opened for reading only.
+    #[error("the store is open for reading only")]
+    ReadOnly,
     /// An earlier write failed in a way that only opening the store anew can settle.
     #[error("the store must be opened anew before it takes more")]
     Poisoned,

@@ -21,6 +21,8 @@ mod batch;
 pub mod conformance;
 mod contract;
 mod error;
+#[cfg(unix)]
+pub mod file;
 pub mod jsonl;
 mod memory;
 #[cfg(unix)]
@@ -30,4 +32,6 @@ pub use any::AnyStore;
 pub use batch::{Batch, BatchError};
 pub use contract::{Durability, EntryBytes, Found, KeptSnapshot, NoteBytes, SnapshotSet, Store, TooWeak};
 pub use error::{AppendError, BoxError, StoreError};
+#[cfg(unix)]
+pub use file::FileStore;
 pub use memory::MemoryStore;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use countersign_core::entry::{Entry, Head, MAX_ENTRY_LEN};
 
-use super::chain::{Author, chain};
+use super::chain::{Author, chain, note};
 use super::spawn::join;
 use super::{BoxFuture, Kit};
 use crate::{AppendError, Batch, EntryBytes, Store};
@@ -374,13 +374,17 @@ async fn readers_never_see_more_than_the_head<S: Store>(kit: &Kit<S>) -> Outcome
 /// The high-water mark against restored backups goes back, or is not what was handed over.
 async fn the_checkpoint_over_most_entries_is_kept<S: Store>(kit: &Kit<S>) -> Outcome {
     let store = kit.make().await;
-    let note = |text: &str| -> Arc<[u8]> { text.as_bytes().into() };
-    let steps = [(3, "three", "three"), (7, "seven", "seven"), (5, "five", "seven"), (7, "again", "again")];
-    for (size, put, kept) in steps {
-        ok("put_checkpoint", store.put_checkpoint(size, note(put)).await)?;
-        same("the checkpoint", &ok("checkpoint", store.checkpoint().await)?, &Some(note(kept)))?;
+    let batch = Author::new(1).batch(Head::EMPTY, 7);
+    ok("append", store.append(batch.clone()).await)?;
+    let over = |size: usize, number| note(&batch.entries()[..size], number);
+    // Size and number of what is put, and of what is kept then.
+    let steps = [((3, 1), (3, 1)), ((7, 2), (7, 2)), ((5, 3), (7, 2)), ((7, 4), (7, 4))];
+    for ((size, number), (kept_size, kept_number)) in steps {
+        ok("put_checkpoint", store.put_checkpoint(size as u64, over(size, number)).await)?;
+        let kept = ok("checkpoint", store.checkpoint().await)?;
+        same("the checkpoint", &kept, &Some(over(kept_size, kept_number)))?;
     }
-    same("the head", &ok("head", store.head().await)?, &Head::EMPTY)
+    same("the head", &ok("head", store.head().await)?, &batch.head())
 }
 
 /// Acknowledged, and gone when the process is: the fault that all others lead to.
@@ -392,16 +396,14 @@ async fn what_was_acknowledged_is_there_after_a_kill<S: Store>(kit: &Kit<S>) -> 
     for count in [1, 4, 9] {
         let batch = author.batch(entries.last().map_or(Head::EMPTY, Entry::head), count);
         ok("append", store.append(batch.clone()).await)?;
-        ok(
-            "put_checkpoint",
-            store.put_checkpoint(batch.head().size, batch.entries()[0].bytes().clone()).await,
-        )?;
         entries.extend_from_slice(batch.entries());
+        let checkpoint = note(&entries, 1);
+        ok("put_checkpoint", store.put_checkpoint(batch.head().size, checkpoint.clone()).await)?;
         store = Arc::new(reopen(store).await);
         same_entries(&everything(&*store).await?, &entries)?;
         same("the head", &ok("head", store.head().await)?, &batch.head())?;
         let kept = ok("checkpoint", store.checkpoint().await)?;
-        same("the checkpoint", &kept.as_ref(), &Some(batch.entries()[0].bytes()))?;
+        same("the checkpoint", &kept, &Some(checkpoint))?;
         let digest = batch.entries()[0].signed().digest();
         let found = ok("find", store.find(digest).await)?.map(|found| found.seq);
         same("the position found", &found, &Some(batch.entries()[0].seq()))?;

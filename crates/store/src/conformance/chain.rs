@@ -1,15 +1,17 @@
 //! Entries to store: well-formed, signed and chained, and without meaning.
 
+use countersign_core::checkpoint::Checkpoint;
 use countersign_core::digest::StatementDigest;
 use countersign_core::entry::{Entry, Head};
 use countersign_core::event::Custom;
 use countersign_core::id::{Label, LedgerId, LedgerName, LedgerRef, Namespace, Principal};
 use countersign_core::key::{SecretKey, SignerKey as _};
+use countersign_core::merkle::Tree;
 use countersign_core::statement::{SignedStatement, Statement, Version};
 use countersign_core::time::Timestamp;
 use countersign_core::wire::{RawObject, Set};
 
-use crate::Batch;
+use crate::{Batch, NoteBytes};
 
 /// Makes statements that differ from each other, whoever makes them: well-formed, signed, and without meaning.
 #[derive(Debug)]
@@ -73,6 +75,15 @@ impl Author {
     pub fn batch(&mut self, head: Head, count: usize) -> Batch {
         Batch::new(self.entries(head, count)).expect("chained, and not empty")
     }
+}
+
+/// A signed checkpoint over these entries, which are all there are; notes of different numbers differ.
+pub(super) fn note(entries: &[Entry], number: u8) -> NoteBytes {
+    let tree: Tree = entries.iter().map(Entry::leaf).collect();
+    let checkpoint = Checkpoint::new("kit", tree.size(), tree.root()).expect("made of valid parts");
+    let signed =
+        checkpoint.sign(&SecretKey::from_seed(&[number; 32])).expect("a key in memory signs any text");
+    signed.to_string().into_bytes().into()
 }
 
 /// These statements, one behind the other, behind `head`.

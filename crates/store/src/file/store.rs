@@ -1,0 +1,180 @@
+//! The handle: it hands what is to be written to the writer's thread, and reads for itself.
+
+use std::fmt;
+use std::future::Future;
+use std::path::Path;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use countersign_core::digest::StatementDigest;
+use countersign_core::entry::Head;
+
+use super::error::{OpenError, at};
+use super::options::Options;
+use super::recover::{Opened, Recovery, recover};
+use super::reply;
+use super::view::{Growth, Shared, View};
+use super::writer::Writer;
+use crate::vfs::{RealVfs, Vfs};
+use crate::{AppendError, Batch, Durability, EntryBytes, Found, NoteBytes, Store, StoreError};
+
+/// A ledger in a directory, open for writing. A clone is another handle to the same store; the last one closes it.
+///
+/// It acknowledges with [`Durability::LocalSync`]: entries are synced to this machine's disk before anybody sees them. A
+/// thread of its own writes; reading happens where it is asked for, which may block for as long as a disk takes.
+///
+/// A sync that fails leaves the store poisoned: the batch has an unknown outcome, and everything after is refused with
+/// [`StoreError::Poisoned`] until the directory is opened anew, which finds out what is there.
+///
+/// ```
+/// use countersign_store::{Durability, Store as _, file::FileStore};
+///
+/// # let dir = std::env::temp_dir().join(format!("countersign-doc-file-{}", std::process::id()));
+/// let store = FileStore::open(&dir)?;
+/// assert_eq!(store.durability(), Durability::LocalSync);
+/// assert!(FileStore::open(&dir).is_err(), "one writer at a time");
+/// # drop(store);
+/// # std::fs::remove_dir_all(&dir)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct FileStore<V: Vfs = RealVfs>(Arc<Handle<V>>);
+
+struct Handle<V: Vfs> {
+    shared: Arc<Shared<V>>,
+    recovery: Recovery,
+    // INVARIANT: both are there until the handle is dropped.
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+enum Job {
+    Append(Batch, reply::Sender<Result<Head, AppendError>>),
+    Checkpoint(u64, NoteBytes, reply::Sender<Result<(), StoreError>>),
+}
+
+impl FileStore {
+    /// Opens the ledger directory `dir` for writing with the default [`Options`], and makes it if there is nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Options::new().open(dir)
+    }
+}
+
+impl<V: Vfs> FileStore<V> {
+    /// What opening found and did.
+    #[must_use]
+    pub fn recovery(&self) -> &Recovery {
+        &self.0.recovery
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.0.shared.dir
+    }
+
+    /// The head, without a future.
+    #[must_use]
+    pub fn head_now(&self) -> Head {
+        self.0.shared.view().head
+    }
+
+    pub(super) fn open_with(vfs: V, dir: &Path, options: Options) -> Result<Self, OpenError> {
+        let opened = recover(&vfs, dir, &options)?;
+        let Opened { lock, root, entries, sealed, active, head, head_file, checkpoint, recovery } = opened;
+        let file = active.file.clone();
+        let view = View::new(head, sealed, active, checkpoint);
+        let shared = Arc::new(Shared::new(vfs, dir.to_owned(), options, view));
+        let (head_file, lock) = (Some(head_file), Arc::new(lock));
+        let mut writer = Writer { shared: shared.clone(), root, entries, file, head_file, _lock: lock };
+        let (jobs, queue) = mpsc::channel();
+        let work = move || {
+            for job in queue {
+                match job {
+                    Job::Append(batch, reply) => reply.send(writer.append(&batch)),
+                    Job::Checkpoint(size, note, reply) => reply.send(writer.put_checkpoint(size, note)),
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("countersign-file".into()).spawn(work).map_err(at(dir))?;
+        let thread = Mutex::new(Some(thread));
+        Ok(Self(Arc::new(Handle { shared, recovery, jobs: Some(jobs), thread })))
+    }
+
+    fn send(&self, job: Job) -> bool {
+        self.0.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok())
+    }
+}
+
+impl<V: Vfs> Clone for FileStore<V> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<V: Vfs> fmt::Debug for FileStore<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileStore")
+            .field("dir", &self.0.shared.dir)
+            .field("head", &self.head_now())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<V: Vfs> Drop for Handle<V> {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        // The lock is given up when the writer is gone, so that the directory can be opened again as soon as this returns.
+        // A waker that the writer calls may hold the last handle: then the writer can not wait for itself, and ends soon after.
+        if let Some(thread) = thread.filter(|writer| writer.thread().id() != thread::current().id()) {
+            // A panic of the writer was told already, to whoever waited for it.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl<V: Vfs> Store for FileStore<V> {
+    fn durability(&self) -> Durability {
+        Durability::LocalSync
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        Ok(self.head_now())
+    }
+
+    async fn append(&self, batch: Batch) -> Result<Head, AppendError> {
+        let (reply, answer) = reply::channel();
+        if !self.send(Job::Append(batch, reply)) {
+            return Err(StoreError::Poisoned.into());
+        }
+        answer.await.unwrap_or_else(|| Err(AppendError::OutcomeUnknown("the writer stopped".into())))
+    }
+
+    async fn read(&self, from: u64, max: usize) -> Result<Vec<EntryBytes>, StoreError> {
+        self.0.shared.read(from, max)
+    }
+
+    async fn find(&self, digest: StatementDigest) -> Result<Option<Found>, StoreError> {
+        self.0.shared.find(&digest)
+    }
+
+    fn wait(&self, size: u64) -> impl Future<Output = ()> + Send {
+        Growth::new(self.0.shared.clone(), size)
+    }
+
+    async fn checkpoint(&self) -> Result<Option<NoteBytes>, StoreError> {
+        Ok(self.0.shared.view().checkpoint.as_ref().map(|(_, note)| note.clone()))
+    }
+
+    async fn put_checkpoint(&self, size: u64, note: NoteBytes) -> Result<(), StoreError> {
+        let (reply, answer) = reply::channel();
+        if !self.send(Job::Checkpoint(size, note, reply)) {
+            return Err(StoreError::Poisoned);
+        }
+        answer.await.unwrap_or(Err(StoreError::Poisoned))
+    }
+}

@@ -1,0 +1,150 @@
+//! What a store shows: durable entries only.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use countersign_core::digest::StatementDigest;
+use countersign_core::entry::Head;
+
+use super::options::Options;
+use super::segment::{Active, Sealed, unavailable};
+use crate::vfs::Vfs;
+use crate::{EntryBytes, Found, NoteBytes, StoreError};
+
+/// What the handles of a store share with its writer.
+#[derive(Debug)]
+pub(super) struct Shared<V: Vfs> {
+    pub(super) vfs: V,
+    pub(super) dir: PathBuf,
+    pub(super) options: Options,
+    view: Mutex<View<V>>,
+}
+
+/// Everything here is durable. It changes at once, after a sync.
+#[derive(Debug)]
+pub(super) struct View<V: Vfs> {
+    pub(super) head: Head,
+    /// Sorted, without a gap up to the active one.
+    pub(super) sealed: Vec<Arc<Sealed>>,
+    pub(super) active: Active<V>,
+    pub(super) checkpoint: Option<(u64, NoteBytes)>,
+    /// The writer takes nothing more.
+    pub(super) poisoned: bool,
+    pub(super) waiting: BTreeMap<u64, Waker>,
+    last_ticket: u64,
+}
+
+impl<V: Vfs> View<V> {
+    pub(super) fn new(
+        head: Head,
+        sealed: Vec<Sealed>,
+        active: Active<V>,
+        checkpoint: Option<(u64, NoteBytes)>,
+    ) -> Self {
+        let sealed = sealed.into_iter().map(Arc::new).collect();
+        Self { head, sealed, active, checkpoint, poisoned: false, waiting: BTreeMap::new(), last_ticket: 0 }
+    }
+}
+
+impl<V: Vfs> Shared<V> {
+    pub(super) fn new(vfs: V, dir: PathBuf, options: Options, view: View<V>) -> Self {
+        Self { vfs, dir, options, view: Mutex::new(view) }
+    }
+
+    pub(super) fn view(&self) -> MutexGuard<'_, View<V>> {
+        // Nothing that can panic runs between two changes that belong together.
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`crate::Store::read`].
+    pub(super) fn read(&self, from: u64, max: usize) -> Result<Vec<EntryBytes>, StoreError> {
+        let max_size = self.options.max_read_size;
+        let (sealed, plan) = {
+            let view = self.view();
+            if from >= view.head.size || max == 0 {
+                return Ok(Vec::new());
+            }
+            match from.checked_sub(view.active.first) {
+                Some(index) => {
+                    let index =
+                        usize::try_from(index).map_err(|error| StoreError::Unavailable(error.into()))?;
+                    (None, Some(view.active.plan(index, max, max_size)))
+                }
+                None => {
+                    let place = view.sealed.partition_point(|segment| segment.next <= from);
+                    (Some(view.sealed[place].clone()), None)
+                }
+            }
+        };
+        match (sealed, plan) {
+            (Some(sealed), _) => sealed.read(&self.vfs, from, max, max_size),
+            (None, Some(plan)) => plan.read().map_err(unavailable),
+            (None, None) => Ok(Vec::new()),
+        }
+    }
+
+    /// The entry at a position that the view has.
+    pub(super) fn entry(&self, seq: u64) -> Result<EntryBytes, StoreError> {
+        let mut read = self.read(seq, 1)?;
+        read.pop().ok_or_else(|| StoreError::Damaged { seq, detail: "the entry is not there".into() })
+    }
+
+    /// As [`crate::Store::find`].
+    pub(super) fn find(&self, digest: &StatementDigest) -> Result<Option<Found>, StoreError> {
+        let (place, sealed) = {
+            let view = self.view();
+            (view.active.place(digest), view.sealed.clone())
+        };
+        // The first entry with a statement is asked for, and older segments hold earlier ones.
+        for segment in sealed {
+            if let Some(found) = segment.find(&self.vfs, digest)? {
+                return Ok(Some(found));
+            }
+        }
+        place.map(|seq| Ok(Found { seq, bytes: self.entry(seq)? })).transpose()
+    }
+}
+
+/// Completes when there are more than `size` entries.
+#[derive(Debug)]
+pub(super) struct Growth<V: Vfs> {
+    shared: Arc<Shared<V>>,
+    size: u64,
+    ticket: Option<u64>,
+}
+
+impl<V: Vfs> Growth<V> {
+    pub(super) fn new(shared: Arc<Shared<V>>, size: u64) -> Self {
+        Self { shared, size, ticket: None }
+    }
+}
+
+impl<V: Vfs> Future for Growth<V> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let shared = self.shared.clone();
+        let mut view = shared.view();
+        if view.head.size > self.size {
+            return Poll::Ready(());
+        }
+        let ticket = *self.ticket.get_or_insert_with(|| {
+            view.last_ticket += 1;
+            view.last_ticket
+        });
+        view.waiting.insert(ticket, context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl<V: Vfs> Drop for Growth<V> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.shared.view().waiting.remove(&ticket);
+        }
+    }
+}

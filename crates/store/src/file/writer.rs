@@ -1,0 +1,267 @@
+//! The one that writes: entries behind the last, checkpoints in place of the last.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use countersign_core::entry::{Entry, Head, leaf_hash};
+use countersign_core::note::MAX_NOTE_LEN;
+
+use super::evidence::{HeadFile, checkpoint_size};
+use super::io::{ReplaceError, append_all, open, read_exact, read_whole, replace, uninterrupted};
+use super::names::{self, CHECKPOINT};
+use super::segment::{Active, unavailable};
+use super::view::Shared;
+use crate::vfs::{Access, FileKind, Vfs, VfsDir as _, VfsFile as _};
+use crate::{AppendError, Batch, NoteBytes, StoreError};
+
+/// Owns the lock, the directories and the end of the last segment.
+#[derive(Debug)]
+pub(super) struct Writer<V: Vfs> {
+    pub(super) shared: Arc<Shared<V>>,
+    pub(super) root: V::Dir,
+    pub(super) entries: V::Dir,
+    /// The active segment.
+    pub(super) file: Arc<V::File>,
+    /// None after it could not be written; then it is started anew.
+    pub(super) head_file: Option<HeadFile<V>>,
+    /// Held until the writer is gone.
+    pub(super) _lock: Arc<V::Lock>,
+}
+
+/// What the writer relies on in the active segment. A copy of what the view says, which only the writer changes.
+struct End {
+    head: Head,
+    first: u64,
+    /// Where the last entry starts and ends.
+    last: (u64, u64),
+}
+
+impl<V: Vfs> Writer<V> {
+    /// As [`crate::Store::append`].
+    pub(super) fn append(&mut self, batch: &Batch) -> Result<Head, AppendError> {
+        let end = self.end()?;
+        let Some(missing) = batch.missing_after(end.head) else {
+            let conflict = AppendError::Conflict { expected: batch.expected(), actual: end.head };
+            return if self.has(batch, end.head)? { Ok(batch.head()) } else { Err(conflict) };
+        };
+        if missing.is_empty() {
+            return Ok(batch.head());
+        }
+        if let Some(what) = self.disturbed(&end, &[end.head.size]).map_err(unavailable)? {
+            return Err(self.poison_undisturbed(end.head.size, what).into());
+        }
+        let size = missing.iter().map(|entry| entry.bytes().len() as u64 + 1).sum::<u64>();
+        let end = if end.last.1 > 0 && end.last.1 + size > self.shared.options.segment_size {
+            self.roll(&end)?
+        } else {
+            end
+        };
+        let ends = self.write(&end, missing, size)?;
+        self.publish(missing, &ends);
+        Ok(batch.head())
+    }
+
+    fn end(&self) -> Result<End, StoreError> {
+        let view = self.shared.view();
+        if view.poisoned {
+            return Err(StoreError::Poisoned);
+        }
+        let active = &view.active;
+        let last = active.ends.len().checked_sub(1).map_or(0, |index| active.start(index));
+        Ok(End { head: view.head, first: active.first, last: (last, active.size()) })
+    }
+
+    /// Whether the whole batch stands at its place, with others behind it.
+    fn has(&self, batch: &Batch, head: Head) -> Result<bool, StoreError> {
+        let last = batch.head().size - 1;
+        // One leaf is enough: it commits to everything before it.
+        Ok(last < head.size && leaf_hash(&self.shared.entry(last)?) == batch.head().leaf)
+    }
+
+    /// What another writer did, if there is one in spite of the lock: it wrote into the active segment, put another in its place,
+    /// or began one at one of `successors`.
+    fn disturbed(&self, end: &End, successors: &[u64]) -> io::Result<Option<&'static str>> {
+        let (start, size) = end.last;
+        if uninterrupted(|| self.file.size())? != size {
+            return Ok(Some("the last segment has another length"));
+        }
+        let path = names::segment(&self.shared.dir, end.first);
+        let found = uninterrupted(|| self.shared.vfs.metadata(&path))?;
+        if !found.is_some_and(|found| found.kind == FileKind::File && found.size == size) {
+            return Ok(Some("another file is in the place of the last segment"));
+        }
+        for successor in successors.iter().filter(|successor| **successor != end.first) {
+            let path = names::segment(&self.shared.dir, *successor);
+            if uninterrupted(|| self.shared.vfs.metadata(&path))?.is_some() {
+                return Ok(Some("another segment was begun"));
+            }
+        }
+        if size == 0 {
+            return Ok(None);
+        }
+        let length = usize::try_from(size - start - 1).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let line = read_exact(&*self.file, start, length)?;
+        Ok((leaf_hash(&line) != end.head.leaf).then_some("the last entry is another one"))
+    }
+
+    /// Begins the next segment. The one before is synced: nothing is acknowledged, nor is anything shown, before that.
+    fn roll(&mut self, end: &End) -> Result<End, StoreError> {
+        let first = end.head.size;
+        let path = names::segment(&self.shared.dir, first);
+        let file = open(&self.shared.vfs, &path, Access::CreateNew).map_err(unavailable)?;
+        if let Err(error) = file.sync().and_then(|()| self.entries.sync()) {
+            // The name may be there or not; what is opened anew looks.
+            return Err(self.poison(error));
+        }
+        self.file = Arc::new(file);
+        let mut view = self.shared.view();
+        let sealed = view.active.seal();
+        view.sealed.push(Arc::new(sealed));
+        view.active = Active::new(first, &path, self.file.clone());
+        Ok(End { head: end.head, first, last: (0, 0) })
+    }
+
+    /// Writes entries behind the end and syncs them; returns where each ends.
+    fn write(&mut self, end: &End, entries: &[Entry], size: u64) -> Result<Vec<u64>, AppendError> {
+        let mut buffer = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        let mut ends = Vec::with_capacity(entries.len());
+        for entry in entries {
+            buffer.extend_from_slice(entry.bytes());
+            buffer.push(b'\n');
+            ends.push(end.last.1 + buffer.len() as u64);
+        }
+        if let Some(change) = self.shared.options.hooks.before_write {
+            change(&mut buffer);
+        }
+        if let Err(error) = append_all(&*self.file, &buffer) {
+            return Err(self.cut_back(end.last.1, StoreError::Unavailable(error.into())));
+        }
+        // F-14: what was judged and what was written are compared once more before anybody builds on it.
+        if let Some(seq) = first_difference(&buffer, entries) {
+            let detail = "the bytes changed in memory before they were written".to_owned();
+            return Err(self.cut_back(end.last.1, StoreError::Damaged { seq, detail }));
+        }
+        if let Err(error) = self.file.sync() {
+            self.set_poisoned();
+            return Err(AppendError::OutcomeUnknown(error.into()));
+        }
+        let (head, last) = (entries[entries.len() - 1].head(), entries.len().checked_sub(2));
+        let after = End {
+            head,
+            first: end.first,
+            last: (last.map_or(end.last.1, |last| ends[last]), ends[ends.len() - 1]),
+        };
+        match self.disturbed(&after, &[end.head.size, head.size]) {
+            Ok(None) => Ok(ends),
+            Ok(Some(what)) => {
+                self.set_poisoned();
+                Err(AppendError::OutcomeUnknown(Disturbed(what).into()))
+            }
+            Err(error) => {
+                self.set_poisoned();
+                Err(AppendError::OutcomeUnknown(error.into()))
+            }
+        }
+    }
+
+    /// Takes back what a failed write left, if that can be proved.
+    fn cut_back(&mut self, size: u64, cause: StoreError) -> AppendError {
+        match uninterrupted(|| self.file.truncate(size)).and_then(|()| self.file.sync()) {
+            Ok(()) => AppendError::NotStored(cause),
+            Err(_) => {
+                self.set_poisoned();
+                AppendError::OutcomeUnknown(cause.into())
+            }
+        }
+    }
+
+    fn publish(&mut self, entries: &[Entry], ends: &[u64]) {
+        let head = entries[entries.len() - 1].head();
+        let Shared { vfs, dir, .. } = &*self.shared;
+        // Failing is no harm: other processes see these entries later.
+        let told = match self.head_file.as_mut() {
+            Some(file) => file.push(vfs, dir, head),
+            None => HeadFile::start(vfs, dir, head).map(|file| self.head_file = Some(file)),
+        };
+        if told.is_err() {
+            self.head_file = None;
+        }
+        let woken = {
+            let mut view = self.shared.view();
+            for (entry, end) in entries.iter().zip(ends) {
+                view.active.push(entry, *end);
+            }
+            view.head = head;
+            std::mem::take(&mut view.waiting)
+        };
+        // Outside the lock: a waker may run its task at once.
+        woken.into_values().for_each(std::task::Waker::wake);
+    }
+
+    /// As [`crate::Store::put_checkpoint`].
+    pub(super) fn put_checkpoint(&mut self, size: u64, note: NoteBytes) -> Result<(), StoreError> {
+        let (head, kept) = {
+            let view = self.shared.view();
+            if view.poisoned {
+                return Err(StoreError::Poisoned);
+            }
+            (view.head, view.checkpoint.clone())
+        };
+        if checkpoint_size(&note) != Some(size) || size > head.size {
+            return Err(StoreError::Checkpoint { size, entries: head.size });
+        }
+        if kept.as_ref().is_some_and(|(before, _)| *before > size) {
+            return Ok(());
+        }
+        let path = self.shared.dir.join(CHECKPOINT);
+        let there = read_whole(&self.shared.vfs, &path, MAX_NOTE_LEN as u64).map_err(unavailable)?;
+        if there.as_deref() != kept.as_ref().map(|(_, note)| &note[..]) {
+            return Err(self.poison_undisturbed(head.size, "another writer replaced the checkpoint"));
+        }
+        match replace(&self.shared.vfs, &self.root, &path, |file| append_all(file, &note)) {
+            Ok(()) => {}
+            Err(ReplaceError::Unchanged(error)) => return Err(unavailable(error)),
+            Err(ReplaceError::Unknown(error)) => return Err(self.poison(error)),
+        }
+        self.shared.view().checkpoint = Some((size, note));
+        Ok(())
+    }
+
+    fn set_poisoned(&self) {
+        self.shared.view().poisoned = true;
+    }
+
+    fn poison(&self, error: io::Error) -> StoreError {
+        self.set_poisoned();
+        unavailable(error)
+    }
+
+    fn poison_undisturbed(&self, seq: u64, what: &'static str) -> StoreError {
+        self.set_poisoned();
+        StoreError::Damaged { seq, detail: what.to_owned() }
+    }
+}
+
+/// The position of the first entry whose bytes in the buffer are not those that its leaf hash is of.
+fn first_difference(buffer: &[u8], entries: &[Entry]) -> Option<u64> {
+    let mut rest = buffer;
+    entries.iter().find_map(|entry| {
+        let (line, behind) = rest.split_at_checked(entry.bytes().len() + 1).unwrap_or((&[], &[]));
+        rest = behind;
+        let same = line.strip_suffix(b"\n").is_some_and(|bytes| leaf_hash(bytes) == entry.leaf());
+        (!same).then_some(entry.seq())
+    })
+}
+
+/// There is another writer in spite of the lock.
+#[derive(Debug)]
+struct Disturbed(&'static str);
+
+impl fmt::Display for Disturbed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "another writer is at work: {}", self.0)
+    }
+}
+
+impl std::error::Error for Disturbed {}
