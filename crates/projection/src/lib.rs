@@ -19,5 +19,6 @@ pub mod registry;
 pub mod runner;
 pub mod snapshot;
 pub mod test_kit;
+pub mod tree;
 
 mod state;

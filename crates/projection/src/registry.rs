@@ -29,7 +29,9 @@ use crate::snapshot::{PlacedSnapshot, Rebuild, RebuildReason};
 /// assert_eq!(holdings.head().size, 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Default)]
+///
+/// A clone shares every projection with its original until either folds an entry that changes it.
+#[derive(Clone, Default)]
 pub struct Registry {
     slots: BTreeMap<&'static str, Slot>,
 }
@@ -104,8 +106,59 @@ impl Registry {
     /// A registry of the same projections, before genesis.
     #[must_use]
     pub fn fresh(&self) -> Self {
+        self.fresh_where(|_| true)
+    }
+
+    /// A registry, before genesis, of those projections that wait to be built anew.
+    #[must_use]
+    pub fn rebuilding(&self) -> Self {
+        self.fresh_where(|slot| matches!(slot.down, Some(Down::Rebuilding(_))))
+    }
+
+    /// Whether there are no projections.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    fn fresh_where(&self, is_taken: impl Fn(&Slot) -> bool) -> Self {
         let fresh = |slot: &Slot| Slot { version: slot.version, live: slot.live.fresh(), down: None };
-        Self { slots: self.slots.iter().map(|(name, slot)| (*name, fresh(slot))).collect() }
+        let taken = self.slots.iter().filter(|(_, slot)| is_taken(slot));
+        Self { slots: taken.map(|(name, slot)| (*name, fresh(slot))).collect() }
+    }
+
+    fn view<P: Projection>(&self, state: &State) -> Result<View<P>, ViewError> {
+        let shared = self.shared(P::NAME)?;
+        // Another type may be registered under this name.
+        let unknown = |_| ViewError::Unknown { name: P::NAME.into() };
+        Ok(View::new(state.clone(), shared.typed.downcast::<P>().map_err(unknown)?))
+    }
+
+    fn shared(&self, name: &str) -> Result<Shared, ViewError> {
+        let slot = self.slots.get(name).ok_or_else(|| ViewError::Unknown { name: name.into() })?;
+        slot.shared(name)
+    }
+
+    fn views(&self, state: &State) -> Views {
+        let view = |(name, slot): (&&'static str, &Slot)| (*name, slot.shared(name));
+        Views { state: state.clone(), slots: self.slots.iter().map(view).collect() }
+    }
+
+    fn down(&self) -> impl Iterator<Item = (&'static str, ViewError)> {
+        self.slots.iter().filter_map(|(name, slot)| slot.down.as_ref().map(|down| (*name, down.error(name))))
+    }
+
+    /// Puts projections that were built anew in the place of those registered under their names.
+    fn replace(&mut self, fresh: Self) -> Result<Vec<Compared>, SwapError> {
+        if let Some(name) = fresh.names().find(|name| !self.slots.contains_key(name)) {
+            return Err(SwapError::Unknown { name });
+        }
+        let replaced = fresh.slots.into_iter().map(|(name, slot)| {
+            let print = slot.fingerprint(name);
+            let live = self.slots.insert(name, slot).map(|slot| slot.fingerprint(name));
+            compare(live.into_iter().collect(), vec![print]).remove(0)
+        });
+        Ok(replaced.collect())
     }
 }
 
@@ -121,7 +174,7 @@ impl Runner<Registry> {
     /// # Errors
     /// [`ViewError`] where it gives no answers.
     pub fn view<P: Projection>(&self) -> Result<View<P>, ViewError> {
-        self.views().view()
+        self.set().view(self.state())
     }
 
     /// All projections at the head, to keep while the runner goes on.
@@ -129,22 +182,12 @@ impl Runner<Registry> {
     /// Costs as much as counting references, but the next entry that changes a projection copies it first.
     #[must_use]
     pub fn views(&self) -> Views {
-        let view = |(name, slot): (&&'static str, &Slot)| {
-            let shared = match &slot.down {
-                None => Ok(slot.live.shared()),
-                Some(down) => Err(down.error(name)),
-            };
-            (*name, shared)
-        };
-        Views { state: self.state().clone(), slots: self.set().slots.iter().map(view).collect() }
+        self.set().views(self.state())
     }
 
     /// The projections that give no answers, and why.
     pub fn down(&self) -> impl Iterator<Item = (&'static str, ViewError)> {
-        self.set()
-            .slots
-            .iter()
-            .filter_map(|(name, slot)| slot.down.as_ref().map(|down| (*name, down.error(name))))
+        self.set().down()
     }
 
     /// Puts a projection that was built anew, beside this runner, in the place of the registered one.
@@ -163,6 +206,43 @@ impl Runner<Registry> {
         slot.live = Box::new(Typed(projection));
         slot.down = None;
         Ok(compared)
+    }
+}
+
+/// Projections that the pass itself needs, `A`, and beside them those that users registered.
+impl<A: Projections> Runner<(A, Registry)> {
+    /// The registered projection of this type, with the state, at the head.
+    ///
+    /// # Errors
+    /// [`ViewError`] where it gives no answers.
+    pub fn view<P: Projection>(&self) -> Result<View<P>, ViewError> {
+        self.set().1.view(self.state())
+    }
+
+    /// All registered projections at the head.
+    #[must_use]
+    pub fn views(&self) -> Views {
+        self.set().1.views(self.state())
+    }
+
+    /// The registered projections that give no answers, and why.
+    pub fn down(&self) -> impl Iterator<Item = (&'static str, ViewError)> {
+        self.set().1.down()
+    }
+
+    /// The registered projections that wait to be built anew, before genesis.
+    #[must_use]
+    pub fn rebuilding(&self) -> Registry {
+        self.set().1.rebuilding()
+    }
+
+    /// Puts registered projections that were built anew in their places. One that halted then gives its error as its answer.
+    ///
+    /// # Errors
+    /// [`SwapError`] where they are not at the same head, or not registered: nothing has changed.
+    pub fn install_all(&mut self, fresh: Runner<Registry>) -> Result<Vec<Compared>, SwapError> {
+        self.check_swap(fresh.head())?;
+        self.set_mut().1.replace(fresh.into_set())
     }
 }
 
@@ -267,8 +347,6 @@ impl<P: Projection> AnyProjection for P {
 }
 
 impl Projections for Registry {
-    const REBUILDS_APART: bool = true;
-
     fn looks_back(&self) -> bool {
         self.slots.values().any(|slot| slot.down.is_none() && slot.live.looks_back())
     }
@@ -291,7 +369,7 @@ impl Projections for Registry {
         &mut self,
         find: &mut dyn FnMut(&str) -> Option<&'s PlacedSnapshot>,
         rebuilds: &mut Vec<Rebuild>,
-    ) {
+    ) -> bool {
         for (name, slot) in &mut self.slots {
             let restored = match find(name) {
                 Some(snapshot) => slot.live.restore(snapshot),
@@ -302,6 +380,7 @@ impl Projections for Registry {
                 rebuilds.push(Rebuild { name: (*name).into(), reason });
             }
         }
+        true
     }
 
     fn encode_each(&self, take: &mut dyn FnMut(&'static str, u64, Result<Vec<u8>, CodecError>)) {
@@ -315,7 +394,20 @@ impl Projections for Registry {
     }
 }
 
+impl Clone for Slot {
+    fn clone(&self) -> Self {
+        Self { version: self.version, live: self.live.share(), down: self.down.clone() }
+    }
+}
+
 impl Slot {
+    fn shared(&self, name: &str) -> Result<Shared, ViewError> {
+        match &self.down {
+            None => Ok(self.live.shared()),
+            Some(down) => Err(down.error(name)),
+        }
+    }
+
     fn fingerprint(&self, name: &'static str) -> Fingerprint {
         let digest = match self.down {
             None => self.live.shared().untyped.state_digest().ok(),
@@ -354,6 +446,7 @@ trait Live: Send + Sync {
     fn apply(&mut self, step: &Step<'_>) -> Result<(), Halt>;
     fn restore(&mut self, snapshot: &PlacedSnapshot) -> Result<(), RebuildReason>;
     fn fresh(&self) -> Box<dyn Live>;
+    fn share(&self) -> Box<dyn Live>;
     fn shared(&self) -> Shared;
 }
 
@@ -375,6 +468,10 @@ impl<P: Projection> Live for Typed<P> {
 
     fn fresh(&self) -> Box<dyn Live> {
         Box::new(Self(Arc::new(P::default())))
+    }
+
+    fn share(&self) -> Box<dyn Live> {
+        Box::new(Self(self.0.clone()))
     }
 
     fn shared(&self) -> Shared {

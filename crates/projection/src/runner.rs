@@ -62,12 +62,11 @@ impl<S: Projections> Runner<S> {
         let mut find = |name: &str| {
             snapshots.iter().find(|snapshot| snapshot.header().name() == name && snapshot.is_beside(&state))
         };
-        let before = rebuilds.len();
-        set.restore(&mut find, &mut rebuilds);
-        if rebuilds.len() > before && !S::REBUILDS_APART {
-            return (Self::over(set), rebuilds);
+        if set.restore(&mut find, &mut rebuilds) {
+            (Self { state, set, halt: None }, rebuilds)
+        } else {
+            (Self::over(set), rebuilds)
         }
-        (Self { state, set, halt: None }, rebuilds)
     }
 
     /// How many entries are folded, and the leaf hash of the last one.
@@ -103,6 +102,10 @@ impl<S: Projections> Runner<S> {
 
     pub(crate) const fn set(&self) -> &S {
         &self.set
+    }
+
+    pub(crate) fn into_set(self) -> S {
+        self.set
     }
 
     pub(crate) const fn set_mut(&mut self) -> &mut S {
@@ -295,10 +298,6 @@ impl<P> Deref for View<P> {
 ///
 /// Users name it in bounds; only [`Runner`] calls it.
 pub trait Projections {
-    /// Whether one of them can be built anew while the others go on.
-    #[doc(hidden)]
-    const REBUILDS_APART: bool = false;
-
     /// Whether one of them asks for the state before an entry.
     #[doc(hidden)]
     fn looks_back(&self) -> bool;
@@ -314,13 +313,14 @@ pub trait Projections {
     #[doc(hidden)]
     fn apply(&mut self, step: &Step<'_>) -> Result<(), Halt>;
 
-    /// Takes the states of snapshots that all stand at one head, and notes which projections have none.
+    /// Takes the states of snapshots that all stand at one head, and notes which projections have none. Whether the pass can go
+    /// on from there: what has no state is built anew apart from the others, or not needed.
     #[doc(hidden)]
     fn restore<'s>(
         &mut self,
         find: &mut dyn FnMut(&str) -> Option<&'s PlacedSnapshot>,
         rebuilds: &mut Vec<Rebuild>,
-    );
+    ) -> bool;
 
     /// Calls `take` with name, version and bytes of every live projection.
     #[doc(hidden)]
@@ -349,12 +349,16 @@ impl<P: Projection> Projections for P {
         &mut self,
         find: &mut dyn FnMut(&str) -> Option<&'s PlacedSnapshot>,
         rebuilds: &mut Vec<Rebuild>,
-    ) {
+    ) -> bool {
         let found = find(P::NAME).ok_or(RebuildReason::Missing).and_then(PlacedSnapshot::decode);
         match found {
             Ok(state) => *self = state,
-            Err(reason) => rebuilds.push(Rebuild { name: P::NAME.into(), reason }),
+            Err(reason) => {
+                rebuilds.push(Rebuild { name: P::NAME.into(), reason });
+                return false;
+            }
         }
+        true
     }
 
     fn encode_each(&self, take: &mut dyn FnMut(&'static str, u64, Result<Vec<u8>, CodecError>)) {
@@ -390,9 +394,10 @@ macro_rules! tuples {
                 &mut self,
                 find: &mut dyn FnMut(&str) -> Option<&'s PlacedSnapshot>,
                 rebuilds: &mut Vec<Rebuild>,
-            ) {
+            ) -> bool {
                 let ($($member,)*) = self;
-                $($member.restore(find, rebuilds);)*
+                // Every one is asked, so that all that is missing is named.
+                true $(& $member.restore(find, rebuilds))*
             }
 
             fn encode_each(&self, take: &mut dyn FnMut(&'static str, u64, Result<Vec<u8>, CodecError>)) {

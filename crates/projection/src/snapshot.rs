@@ -25,6 +25,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use countersign_core::digest::Digest;
 use countersign_core::entry::{Entry, Head};
@@ -168,7 +169,7 @@ pub enum SnapshotTextError {
 pub struct Snapshot {
     header: SnapshotHeader,
     note: SignedNote,
-    payload: Vec<u8>,
+    payload: Arc<[u8]>,
 }
 
 impl Snapshot {
@@ -193,7 +194,7 @@ impl Snapshot {
             length: payload.len() as u64,
         };
         let note = SignedNote::sign(&header.to_string(), header.ledger.as_str(), key)?;
-        Ok(Self { header, note, payload })
+        Ok(Self { header, note, payload: payload.into() })
     }
 
     /// What it says of itself.
@@ -210,7 +211,7 @@ impl Snapshot {
 
     /// The state's bytes.
     #[must_use]
-    pub fn payload(&self) -> &[u8] {
+    pub fn payload(&self) -> &Arc<[u8]> {
         &self.payload
     }
 }
@@ -245,7 +246,7 @@ pub enum SnapshotError {
 pub struct OpenedSnapshot {
     header: SnapshotHeader,
     signers: Vec<PublicKey>,
-    payload: Vec<u8>,
+    payload: Arc<[u8]>,
 }
 
 impl OpenedSnapshot {
@@ -255,7 +256,7 @@ impl OpenedSnapshot {
     /// The [`RebuildReason`] where it is not signed by one of them for this ledger, or the payload is another.
     pub fn open(
         note: &[u8],
-        payload: Vec<u8>,
+        payload: impl Into<Arc<[u8]>>,
         ledger: &LedgerId,
         recorder_keys: &[PublicKey],
     ) -> Result<Self, RebuildReason> {
@@ -270,6 +271,7 @@ impl OpenedSnapshot {
         };
         let known: Vec<_> = recorder_keys.iter().map(known).collect();
         let opened = note.open(&known)?;
+        let payload = payload.into();
         let signers = opened.signers().iter().map(|signer| signer.key).collect();
         if header.length != payload.len() as u64 || header.digest != digest_of(&payload) {
             return Err(RebuildReason::Payload);
