@@ -136,7 +136,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let request = ledger.submit(alice.state(requested).sign()?).await?;
     println!("request    entry {}: alice asks to read the books for an hour", request.seq);
-    let clause = ledger.view().state().clause(&books, &reader, request.recorded_at)?.digest();
+    let clause = ledger.current().state().clause(&books, &reader, request.recorded_at)?.digest();
     let approval = |capacity, need: &str| -> Result<AccessApproved, Box<dyn Error>> {
         Ok(AccessApproved {
             capacity,

@@ -86,7 +86,7 @@ impl Desk {
 
     /// The state as it stands. Cheap: nothing is copied.
     pub(crate) fn state(&self) -> State {
-        self.ledger.view().state().clone()
+        self.ledger.current().state().clone()
     }
 
     /// Has a statement recorded. Returns the head right after it.

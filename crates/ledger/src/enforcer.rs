@@ -211,7 +211,7 @@ impl<S: Store> Run<S> {
     }
 
     async fn consider_all(&mut self, dealt_with: u64) {
-        let view = self.ledger.view();
+        let view = self.ledger.current();
         let at = self.ledger.clock().wall().max(view.state().recorded_at());
         for request in view.state().requests(at) {
             // Without either nothing is fully approved; asking would cost more than looking.
@@ -226,7 +226,7 @@ impl<S: Store> Run<S> {
         if self.underway.contains_key(&request) {
             return;
         }
-        let view = self.ledger.view();
+        let view = self.ledger.current();
         let at = self.ledger.clock().wall().max(view.state().recorded_at());
         let Ok(event) = view.state().propose_grant(&request, at) else { return };
         let Ok(signed) = self.author.state(event).seen(view.head()).sign() else { return };

@@ -43,6 +43,9 @@ pub enum SubmitError {
     /// Not recorded: the ledger was closed.
     #[error("the ledger is closed")]
     Closed,
+    /// Not recorded: an earlier write failed in a way that only opening the ledger anew can settle. Until then it records nothing more.
+    #[error("the ledger must be opened anew before it records more")]
+    MustReopen,
     /// Not recorded: the store failed, or holds what can not be followed.
     #[error("not recorded")]
     Store(#[source] Arc<ReplayError>),
@@ -119,13 +122,16 @@ pub enum OpenError {
     /// The checkpoint that lies with the entries does not hold.
     #[error("the checkpoint of the store does not hold")]
     Checkpoint(#[from] KeptCheckpointError),
+    /// A checkpoint that the caller knows does not hold: the store was put back to an older state, or holds another history.
+    #[error("the store does not continue a checkpoint that is known")]
+    Floor(#[source] KeptCheckpointError),
     /// Genesis was not recorded.
     #[error("genesis was not recorded")]
     Genesis(#[source] SubmitError),
 }
 
-/// Why the checkpoint that lies with the entries does not hold.
-#[derive(Debug, thiserror::Error)]
+/// Why a checkpoint does not hold: one that lies with the entries, or one that the caller knows from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeptCheckpointError {
     /// It is no signed note.
@@ -168,14 +174,42 @@ pub enum CheckpointError {
         /// The key at hand.
         found: KeyId,
     },
+    /// One that is kept with the entries leaves no room for this one: it is over more entries, which another recorder may have stored,
+    /// or has another root. Nobody signs two histories.
+    #[error("a checkpoint that is kept leaves no room for one over {size} entries")]
+    Kept {
+        /// How many entries the new one would have been over.
+        size: u64,
+        /// What the one that is kept says against it.
+        #[source]
+        source: KeptCheckpointError,
+    },
     /// The signer failed.
     #[error("the checkpoint could not be signed")]
     Sign(#[from] SignNoteError),
     /// The signer's thread ended without an answer.
     #[error("the signer gave no answer")]
     SignerLost,
-    /// The checkpoint is signed, and the store could not keep it.
+    /// The store could not say which one it keeps, or not keep this one.
     #[error("the checkpoint could not be kept")]
+    Keep(#[from] StoreError),
+}
+
+/// No snapshots were written. Nothing depends on them but the time it takes to open the ledger.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// A checkpoint over as many entries comes first, and was not made.
+    #[error("the checkpoint before the snapshots was not made")]
+    Checkpoint(#[from] CheckpointError),
+    /// They could not be made.
+    #[error("the snapshots could not be made")]
+    Make(#[from] countersign_projection::snapshot::SnapshotError),
+    /// The thread that made them ended without an answer.
+    #[error("the thread that makes snapshots gave no answer")]
+    Lost,
+    /// The store could not keep them.
+    #[error("the snapshots could not be kept")]
     Keep(#[from] StoreError),
 }
 

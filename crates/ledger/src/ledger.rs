@@ -15,14 +15,16 @@ use countersign_store::Store;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::clock::{ClockStep, StepGuard};
-use crate::error::{CheckpointError, OpenError, SubmitError};
+use crate::error::{CheckpointError, KeptCheckpointError, OpenError, SnapshotError, SubmitError};
+use crate::opening::{Opened, open};
+use crate::rebuilding;
 use crate::receipt::Receipt;
-use crate::recorder::Recorder;
-use crate::recording::Recording;
-use crate::replica::{Follow, Replica, open};
+use crate::recorder::{BYTES_AN_ENTRY, Recorder};
+use crate::recording::{Recording, SnapshotStatus};
+use crate::replica::{Follow, Replica};
 use crate::shared::Shared;
 use crate::view::View;
-use crate::writer::{Job, Submission, Writer};
+use crate::writer::{Intake, Job, Submission, Writer};
 
 /// A ledger that this process records in. A clone is another handle to it.
 ///
@@ -78,7 +80,9 @@ impl<S> Deref for Ledger<S> {
 }
 
 impl<S: Store> Ledger<S> {
-    /// Opens the ledger in `store`: reads all of it, verifies every signature, judges every statement again.
+    /// Opens the ledger in `store`: starts from the newest usable snapshots that its recorder signed, reads what came after, verifies every
+    /// signature of that and judges every statement again. Without usable snapshots it does so from genesis, which
+    /// [`Recorder::from_genesis`] asks for; [`Replica::opened`] says which it was.
     ///
     /// An empty store is a ledger whose first statement has to be a genesis; [`Ledger::create`] does both.
     ///
@@ -87,14 +91,14 @@ impl<S: Store> Ledger<S> {
     pub async fn open(store: S, recorder: Recorder) -> Result<Self, OpenError> {
         store.durability().require(recorder.durability)?;
         let shared = Arc::new(Shared::new(store, recorder.clock.clone()));
-        open(&shared, recorder.ledger_id.as_ref()).await?;
+        let opened = open(&shared, recorder.opening()).await?;
         let found = recorder.key.public_key();
         if let Some(expected) = shared.with_view(|view| view.state().recorder_key())
             && expected != found
         {
             return Err(OpenError::NotTheRecorder { expected: expected.key_id(), found: found.key_id() });
         }
-        Ok(Self::start(shared, &recorder))
+        Ok(Self::start(shared, &recorder, opened))
     }
 
     /// Creates a ledger: opens `store` and submits `genesis`. On a store that begins with this very genesis, the same as to open it.
@@ -147,16 +151,17 @@ impl<S: Store> Ledger<S> {
     pub async fn submit(&self, signed: SignedStatement) -> Result<Receipt, SubmitError> {
         if self.lacks_a_key(&signed) {
             // Another recorder may have recorded it.
-            let (done, refreshed) = oneshot::channel();
-            self.jobs.send(Job::Refresh(done)).map_err(|_| SubmitError::Closed)?;
-            let _ = refreshed.await;
+            self.refresh().await;
         }
         if self.closing.load(Ordering::Acquire) {
             return Err(SubmitError::Closed);
         }
+        if self.must_reopen() {
+            return Err(SubmitError::MustReopen);
+        }
         let permit = self.queue.clone().try_acquire_owned().map_err(|_| SubmitError::Busy)?;
         let (reply, answer) = oneshot::channel();
-        let (view, jobs, clock) = (self.view(), self.jobs.clone(), self.clock().clone());
+        let (view, jobs, clock) = (self.current(), self.jobs.clone(), self.clock().clone());
         let digest = signed.digest();
         // INVARIANT: from here to the writer nothing waits for this future, so who holds a permit will give it back. `close` waits for that.
         rayon::spawn(move || match verify(&view, signed, || clock.wall()) {
@@ -178,7 +183,42 @@ impl<S: Store> Ledger<S> {
     /// # Errors
     /// [`CheckpointError`].
     pub async fn checkpoint(&self) -> Result<SignedNote, CheckpointError> {
-        self.recording.checkpoint().await
+        let mut is_refreshed = false;
+        loop {
+            match self.recording.checkpoint().await {
+                // Another recorder has stored more, and committed to it.
+                Err(CheckpointError::Kept { source: KeptCheckpointError::Ahead { .. }, .. })
+                    if !is_refreshed =>
+                {
+                    self.refresh().await;
+                    is_refreshed = true;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Writes snapshots of the newest view into the store, from which the next opening starts. Returns how many entries they are over.
+    ///
+    /// The recorder does it by itself from time to time ([`Recorder::snapshot_entries`]).
+    ///
+    /// # Errors
+    /// [`SnapshotError`]. Nothing depends on snapshots but the time that opening takes.
+    pub async fn snapshot(&self) -> Result<u64, Arc<SnapshotError>> {
+        self.recording.snapshot().await
+    }
+
+    /// What became of the snapshots that this ledger writes.
+    #[must_use]
+    pub fn snapshot_status(&self) -> SnapshotStatus {
+        self.recording.status()
+    }
+
+    /// Whether an earlier write failed in a way that only opening the ledger anew can settle. It records nothing until then, and goes on
+    /// answering from what is known to be recorded.
+    #[must_use]
+    pub fn must_reopen(&self) -> bool {
+        self.recording.shared.is_poisoned()
     }
 
     /// Takes the wall clock for right from here on, after [`SubmitError::ClockStepped`]. Returns the jump, if there was one.
@@ -212,20 +252,35 @@ impl<S: Store> Ledger<S> {
         }
     }
 
-    fn start(shared: Arc<Shared<S>>, recorder: &Recorder) -> Self {
+    /// Reads what other recorders have stored.
+    async fn refresh(&self) {
+        let (done, refreshed) = oneshot::channel();
+        if self.jobs.send(Job::Refresh(done)).is_ok() {
+            let _ = refreshed.await;
+        }
+    }
+
+    fn start(shared: Arc<Shared<S>>, recorder: &Recorder, opened: Opened) -> Self {
         let failure = Arc::new(OnceLock::new());
         let guard = Arc::new(StepGuard::new(&recorder.clock));
-        let recording = Arc::new(Recording::new(shared.clone(), recorder.key.clone()));
+        let status = SnapshotStatus { size: opened.from.size, bytes: opened.bytes, failure: None };
+        let recording = Arc::new(Recording::new(shared.clone(), recorder.key.clone(), status));
         let (jobs, queued) = mpsc::unbounded_channel();
+        let rebuilt = rebuilding::start(&shared, recorder.poll_interval);
         let writer = Writer {
             recording: recording.clone(),
             guard: guard.clone(),
             failure: failure.clone(),
             max_batch: recorder.batch,
             poll_interval: recorder.poll_interval,
+            snapshots_at_close: recorder.snapshot_entries.is_some(),
             unsettled: None,
+            arrivals: 0,
         };
-        tokio::spawn(writer.run(queued));
+        tokio::spawn(writer.run(Intake::new(queued, rebuilt)));
+        if let Some(entries) = recorder.snapshot_entries {
+            tokio::spawn(snapshot_from_time_to_time(recording.clone(), entries));
+        }
         if let Some(interval) = recorder.checkpoint_interval {
             let recording = recording.clone();
             let mut progress = shared.progress();
@@ -248,7 +303,7 @@ impl<S: Store> Ledger<S> {
             });
         }
         Self {
-            replica: Replica::of_ledger(shared, failure),
+            replica: Replica::of_ledger(shared, failure, opened),
             recording,
             guard,
             jobs,
@@ -273,6 +328,22 @@ impl<S> fmt::Debug for Ledger<S> {
             .field("waiting", &(self.capacity as usize).saturating_sub(self.queue.available_permits()))
             .field("closing", &self.closing.load(Ordering::Relaxed))
             .finish_non_exhaustive()
+    }
+}
+
+/// Writes snapshots after so many entries, or more where they are large. The writer does so at the end.
+async fn snapshot_from_time_to_time<S: Store>(recording: Arc<Recording<S>>, entries: u64) {
+    let mut progress = recording.shared.progress();
+    // After an attempt that failed, the next one is due as much later as after one that did not.
+    let mut tried = recording.status().size;
+    loop {
+        let due = tried + entries.max(recording.status().bytes / BYTES_AN_ENTRY);
+        let reached = progress.wait_for(|progress| progress.ended || progress.head.size >= due).await;
+        match reached.map(|progress| *progress) {
+            Ok(now) if !now.ended => tried = now.head.size,
+            _ => return,
+        }
+        let _ = recording.snapshot().await;
     }
 }
 

@@ -10,10 +10,13 @@
 mod author;
 mod check;
 mod clock;
+mod commitment;
 mod enforcer;
 mod error;
 mod feed;
 mod ledger;
+mod opening;
+mod rebuilding;
 mod receipt;
 mod recorder;
 mod recording;
@@ -27,13 +30,17 @@ mod writer;
 pub use author::{Author, Draft};
 pub use check::{Check, Checked};
 pub use clock::{Clock, ClockStep, MAX_CLOCK_STEP, SystemClock};
+pub use countersign_projection::runner::View as ProjectionView;
 pub use enforcer::Enforcer;
 pub use error::{
-    CheckpointError, Ended, EntryError, KeptCheckpointError, OpenError, ReplayError, Stale, SubmitError,
+    CheckpointError, Ended, EntryError, KeptCheckpointError, OpenError, ReplayError, SnapshotError, Stale,
+    SubmitError,
 };
 pub use feed::Feed;
 pub use ledger::Ledger;
+pub use opening::{Opened, UnusedReason, UnusedSnapshot};
 pub use receipt::Receipt;
-pub use recorder::Recorder;
+pub use recorder::{Recorder, SNAPSHOT_ENTRIES};
+pub use recording::SnapshotStatus;
 pub use replica::{Follow, Replica};
 pub use view::View;

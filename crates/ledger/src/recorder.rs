@@ -5,13 +5,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_core::id::LedgerId;
-use countersign_core::key::SignerKey;
+use countersign_core::key::{PublicKey, SignerKey};
+use countersign_core::note::SignedNote;
+use countersign_projection::registry::Registry;
 use countersign_store::Durability;
 
 use crate::clock::{Clock, SystemClock};
+use crate::opening::Opening;
 
 /// A key that signs from any thread.
 pub(crate) type SharedKey = Arc<dyn SignerKey + Send + Sync>;
+
+/// After how many entries snapshots are written where the recorder does not say otherwise.
+///
+/// Reading, verifying and judging as many again takes a few seconds on two cores (docs/performance.md), which is what an opening after a
+/// crash costs at most.
+pub const SNAPSHOT_ENTRIES: u64 = 65_536;
+
+/// Bytes of snapshots that take as long to write as an entry takes to record: larger ones are written less often, so that they
+/// never cost more than a part of what recording costs.
+pub(crate) const BYTES_AN_ENTRY: u64 = 4_096;
 
 /// Who sequences: the recorder's key, its clock, and how it goes about it.
 ///
@@ -33,6 +46,11 @@ pub struct Recorder {
     pub(crate) batch: usize,
     pub(crate) checkpoint_interval: Option<Duration>,
     pub(crate) poll_interval: Duration,
+    pub(crate) projections: Registry,
+    pub(crate) snapshot_entries: Option<u64>,
+    pub(crate) from_genesis: bool,
+    pub(crate) earlier_keys: Vec<PublicKey>,
+    pub(crate) floors: Vec<SignedNote>,
 }
 
 impl Recorder {
@@ -47,6 +65,11 @@ impl Recorder {
             batch: 512,
             checkpoint_interval: Some(Duration::from_secs(1)),
             poll_interval: Duration::from_secs(1),
+            projections: Registry::new(),
+            snapshot_entries: Some(SNAPSHOT_ENTRIES),
+            from_genesis: false,
+            earlier_keys: Vec::new(),
+            floors: Vec::new(),
         }
     }
 
@@ -100,6 +123,60 @@ impl Recorder {
         self.poll_interval = interval;
         self
     }
+
+    /// Projections that fold with the ledger: [`crate::Replica::view`] answers from them, and snapshots hold them too.
+    ///
+    /// One that lacks a usable snapshot is built anew from genesis while the ledger is open. One that halts gives its error as its
+    /// answer, and the ledger goes on.
+    #[must_use]
+    pub fn projections(mut self, projections: Registry) -> Self {
+        self.projections = projections;
+        self
+    }
+
+    /// After how many entries snapshots are written, at least 1; where they are large, after more. Without it, [`SNAPSHOT_ENTRIES`]. `None`
+    /// writes them only when asked, and not at close either.
+    #[must_use]
+    pub fn snapshot_entries(mut self, entries: Option<u64>) -> Self {
+        self.snapshot_entries = entries.map(|entries| entries.max(1));
+        self
+    }
+
+    /// Opens by reading, verifying and judging every entry, whatever snapshots there are.
+    #[must_use]
+    pub fn from_genesis(mut self) -> Self {
+        self.from_genesis = true;
+        self
+    }
+
+    /// A key that the recorder had before: snapshots that it signed are of use too. The key that genesis names is known without.
+    #[must_use]
+    pub fn earlier_key(mut self, key: PublicKey) -> Self {
+        self.earlier_keys.push(key);
+        self
+    }
+
+    /// Opens only what continues this checkpoint, as an auditor, a follower or a witness holds one: a store that was put back to an older
+    /// state is refused. More than one may be given.
+    ///
+    /// Where snapshots are newer than it, the entries up to it are read and hashed at opening, though not judged.
+    #[must_use]
+    pub fn floor(mut self, checkpoint: SignedNote) -> Self {
+        self.floors.push(checkpoint);
+        self
+    }
+
+    pub(crate) fn opening(&self) -> Opening {
+        let mut recorder_keys = self.earlier_keys.clone();
+        recorder_keys.push(self.key.public_key());
+        Opening {
+            ledger_id: self.ledger_id.clone(),
+            projections: self.projections.clone(),
+            from_genesis: self.from_genesis,
+            recorder_keys,
+            floors: self.floors.clone(),
+        }
+    }
 }
 
 impl fmt::Debug for Recorder {
@@ -112,6 +189,9 @@ impl fmt::Debug for Recorder {
             .field("batch", &self.batch)
             .field("checkpoint_interval", &self.checkpoint_interval)
             .field("poll_interval", &self.poll_interval)
+            .field("projections", &self.projections)
+            .field("snapshot_entries", &self.snapshot_entries)
+            .field("from_genesis", &self.from_genesis)
             .finish_non_exhaustive()
     }
 }

@@ -7,6 +7,11 @@ use std::time::Duration;
 
 use countersign_core::entry::Head;
 use countersign_core::id::LedgerId;
+use countersign_core::key::PublicKey;
+use countersign_core::note::SignedNote;
+use countersign_projection::projection::Projection;
+use countersign_projection::registry::{AnyProjection, Registry, ViewError};
+use countersign_projection::runner::View as ProjectionView;
 use countersign_store::Store;
 use tokio::sync::mpsc;
 
@@ -14,8 +19,10 @@ use crate::check::{Check, Checked};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Ended, OpenError, ReplayError, Stale};
 use crate::feed::Feed;
+use crate::opening::{Opened, Opening, open};
+use crate::rebuilding;
 use crate::shared::Shared;
-use crate::view::{Kept, View};
+use crate::view::View;
 
 /// A read-only ledger: a view that follows a store, and everything that can be asked of it. A clone is another handle.
 ///
@@ -24,13 +31,19 @@ use crate::view::{Kept, View};
 pub struct Replica<S> {
     pub(crate) shared: Arc<Shared<S>>,
     failure: Arc<OnceLock<ReplayError>>,
+    opened: Arc<Opened>,
     /// Ends the follower when the last handle goes. None in a ledger, which follows by itself.
     life: Option<mpsc::Sender<Infallible>>,
 }
 
 impl<S> Clone for Replica<S> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone(), failure: self.failure.clone(), life: self.life.clone() }
+        Self {
+            shared: self.shared.clone(),
+            failure: self.failure.clone(),
+            opened: self.opened.clone(),
+            life: self.life.clone(),
+        }
     }
 }
 
@@ -40,13 +53,25 @@ pub struct Follow {
     ledger_id: Option<LedgerId>,
     clock: Arc<dyn Clock>,
     poll_interval: Duration,
+    projections: Registry,
+    from_genesis: bool,
+    recorder_keys: Vec<PublicKey>,
+    floors: Vec<SignedNote>,
 }
 
 impl Follow {
     /// Follows whatever ledger is there, by the system's clock, and asks at least once a second for more.
     #[must_use]
     pub fn new() -> Self {
-        Self { ledger_id: None, clock: Arc::new(SystemClock::new()), poll_interval: Duration::from_secs(1) }
+        Self {
+            ledger_id: None,
+            clock: Arc::new(SystemClock::new()),
+            poll_interval: Duration::from_secs(1),
+            projections: Registry::new(),
+            from_genesis: false,
+            recorder_keys: Vec::new(),
+            floors: Vec::new(),
+        }
     }
 
     /// Follows no other ledger than this.
@@ -69,6 +94,47 @@ impl Follow {
         self.poll_interval = interval;
         self
     }
+
+    /// Projections that fold with the ledger: [`Replica::view`] answers from them.
+    #[must_use]
+    pub fn projections(mut self, projections: Registry) -> Self {
+        self.projections = projections;
+        self
+    }
+
+    /// Opens by reading, verifying and judging every entry, whatever snapshots there are.
+    #[must_use]
+    pub fn from_genesis(mut self) -> Self {
+        self.from_genesis = true;
+        self
+    }
+
+    /// A key that the recorder has or had: snapshots that it signed are of use. The key that genesis names is known without; where
+    /// it was changed since, and nobody names the new one here, every entry is read.
+    #[must_use]
+    pub fn recorder_key(mut self, key: PublicKey) -> Self {
+        self.recorder_keys.push(key);
+        self
+    }
+
+    /// Follows only what continues this checkpoint: a store that was put back to an older state is refused. More than one may be given.
+    ///
+    /// Where snapshots are newer than it, the entries up to it are read and hashed at opening, though not judged.
+    #[must_use]
+    pub fn floor(mut self, checkpoint: SignedNote) -> Self {
+        self.floors.push(checkpoint);
+        self
+    }
+
+    fn opening(&self) -> Opening {
+        Opening {
+            ledger_id: self.ledger_id.clone(),
+            projections: self.projections.clone(),
+            from_genesis: self.from_genesis,
+            recorder_keys: self.recorder_keys.clone(),
+            floors: self.floors.clone(),
+        }
+    }
 }
 
 impl Default for Follow {
@@ -82,17 +148,76 @@ impl fmt::Debug for Follow {
         f.debug_struct("Follow")
             .field("ledger_id", &self.ledger_id)
             .field("poll_interval", &self.poll_interval)
+            .field("projections", &self.projections)
+            .field("from_genesis", &self.from_genesis)
             .finish_non_exhaustive()
     }
 }
 
 impl<S: Store> Replica<S> {
-    /// The newest view. Its answers belong together, however the ledger goes on. Takes no lock.
+    /// The newest view: state, root and projections at one head. Its answers belong together, however the ledger goes on. Takes no lock.
     ///
     /// After a receipt of the same ledger it includes the statement.
     #[must_use]
-    pub fn view(&self) -> Arc<View> {
+    pub fn current(&self) -> Arc<View> {
         self.shared.view()
+    }
+
+    /// The projection of this type in the newest view, with the state at the same head. Takes no lock.
+    ///
+    /// ```
+    /// use countersign_ledger::testing::{Founded, recorder};
+    /// use countersign_ledger::{Ledger, Recorder};
+    /// use countersign_projection::periods::Holdings;
+    /// use countersign_projection::registry::Registry;
+    /// use countersign_store::MemoryStore;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let Founded { ledger, store, clock, .. } = Founded::in_memory().await?;
+    /// let recorder = recorder(&clock).projections(Registry::new().with::<Holdings>()?);
+    /// let ledger = Ledger::open(store, recorder).await?;
+    /// let holdings = ledger.view::<Holdings>()?;
+    /// assert_eq!(holdings.head(), ledger.head());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ViewError`] where it was not registered at opening, halted, or is still being built anew.
+    pub fn view<P: Projection>(&self) -> Result<ProjectionView<P>, ViewError> {
+        self.shared.with_view(|view| view.projection())
+    }
+
+    /// The projection of this name in the newest view, for tools that do not know its type.
+    ///
+    /// # Errors
+    /// As [`Replica::view`].
+    pub fn any_view(&self, name: &str) -> Result<Arc<dyn AnyProjection>, ViewError> {
+        self.shared.with_view(|view| view.any(name))
+    }
+
+    /// As [`Replica::view`], once the projection is built, where it is still being built anew.
+    ///
+    /// # Errors
+    /// [`ViewError`] where it is not registered or halted, or the ledger ended before.
+    pub async fn view_when_built<P: Projection>(&self) -> Result<ProjectionView<P>, ViewError> {
+        let mut progress = self.shared.progress();
+        loop {
+            let is_ended = progress.borrow_and_update().ended;
+            match self.view() {
+                Err(ViewError::Rebuilding { .. }) if !is_ended => {}
+                answer => return answer,
+            }
+            // The sender lives in `self`, so waiting itself can not fail.
+            let _ = progress.changed().await;
+        }
+    }
+
+    /// From which snapshots it was opened, and which were of no use and why.
+    #[must_use]
+    pub fn opened(&self) -> &Opened {
+        &self.opened
     }
 
     /// The head of the newest view.
@@ -144,24 +269,33 @@ impl<S: Store> Replica<S> {
         self.failure.get()
     }
 
-    pub(crate) fn of_ledger(shared: Arc<Shared<S>>, failure: Arc<OnceLock<ReplayError>>) -> Self {
-        Self { shared, failure, life: None }
+    pub(crate) fn of_ledger(
+        shared: Arc<Shared<S>>,
+        failure: Arc<OnceLock<ReplayError>>,
+        opened: Opened,
+    ) -> Self {
+        Self { shared, failure, opened: Arc::new(opened), life: None }
     }
 
     pub(crate) async fn follow(store: S, follow: Follow) -> Result<Self, OpenError> {
-        let shared = Arc::new(Shared::new(store, follow.clock));
-        open(&shared, follow.ledger_id.as_ref()).await?;
+        let shared = Arc::new(Shared::new(store, follow.clock.clone()));
+        let opened = Arc::new(open(&shared, follow.opening()).await?);
         if shared.with_view(View::head) == Head::EMPTY {
             return Err(OpenError::Empty);
         }
         let (life, mut handles) = mpsc::channel(1);
         let failure = Arc::new(OnceLock::new());
         let (followed, failed) = (shared.clone(), failure.clone());
+        let mut rebuilt = rebuilding::start(&shared, follow.poll_interval);
         tokio::spawn(async move {
             let mut hints = true;
             loop {
                 tokio::select! {
                     _ = handles.recv() => break,
+                    Some(rebuilt) = rebuilt.recv() => {
+                        followed.install(rebuilt).await;
+                        continue;
+                    }
                     () = more(&followed, hints, follow.poll_interval) => {}
                 }
                 match followed.catch_up().await {
@@ -176,7 +310,7 @@ impl<S: Store> Replica<S> {
             }
             followed.end();
         });
-        Ok(Self { shared, failure, life: Some(life) })
+        Ok(Self { shared, failure, opened, life: Some(life) })
     }
 }
 
@@ -195,38 +329,5 @@ pub(crate) async fn more<S: Store>(shared: &Shared<S>, hints: bool, interval: Du
     tokio::select! {
         () = shared.store.wait(size), if hints => {}
         () = tokio::time::sleep(interval) => {}
-    }
-}
-
-/// Reads, verifies and judges everything in the store, and holds it against the checkpoint that lies there.
-pub(crate) async fn open<S: Store>(
-    shared: &Arc<Shared<S>>,
-    ledger_id: Option<&LedgerId>,
-) -> Result<(), OpenError> {
-    let kept = shared.store.checkpoint().await.map_err(ReplayError::from)?;
-    let kept = kept.map(|bytes| Kept::parse(&bytes)).transpose()?;
-    let compared = Arc::new(std::sync::Mutex::new((kept, None)));
-    let comparing = compared.clone();
-    let _ = shared
-        .catch_up_visiting(move |before, view| {
-            let mut compared = comparing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if let (Some(kept), failed @ None) = &mut *compared {
-                *failed = kept.compare(before, view).err();
-            }
-        })
-        .await?;
-    let mut compared = compared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some(error) = compared.1.take() {
-        return Err(error.into());
-    }
-    let view = shared.view();
-    if let Some(kept) = &compared.0 {
-        kept.finish(&view)?;
-    }
-    match (view.state().ledger_id(), ledger_id) {
-        (Some(found), Some(wanted)) if found != wanted => {
-            Err(OpenError::OtherLedger { found: found.clone() })
-        }
-        _ => Ok(()),
     }
 }

@@ -1,21 +1,24 @@
 //! What a ledger, its replicas, feeds and tasks share: the store, and the view that readers see.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use countersign_core::entry::Head;
+use countersign_projection::registry::Registry;
 use countersign_store::{Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use crate::clock::Clock;
+use crate::commitment::Commitments;
 use crate::error::{Ended, ReplayError};
+use crate::rebuilding::{Rebuilt, fold_up_to_view};
 use crate::view::View;
 
 /// Most entries that are read and judged in one go.
-const CHUNK: usize = 1024;
+pub(crate) const CHUNK: usize = 1024;
 
 pub(crate) struct Shared<S> {
     pub(crate) store: S,
@@ -24,6 +27,8 @@ pub(crate) struct Shared<S> {
     progress: watch::Sender<Progress>,
     /// The monotonic clock, in milliseconds, when the view was last known to be the store's newest state.
     confirmed: AtomicU64,
+    /// Whether the store takes nothing more until it is opened anew.
+    poisoned: AtomicBool,
 }
 
 /// How far the view has come. It is sent after the view was published, never before.
@@ -36,9 +41,16 @@ pub(crate) struct Progress {
 
 impl<S: Store> Shared<S> {
     pub(crate) fn new(store: S, clock: Arc<dyn Clock>) -> Self {
-        let view = View::default();
+        let view = View::over(Registry::new());
         let (progress, _) = watch::channel(Progress { head: view.head(), ended: false });
-        Self { store, clock, view: ArcSwap::from_pointee(view), progress, confirmed: AtomicU64::new(0) }
+        Self {
+            store,
+            clock,
+            view: ArcSwap::from_pointee(view),
+            progress,
+            confirmed: AtomicU64::new(0),
+            poisoned: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn view(&self) -> Arc<View> {
@@ -58,6 +70,14 @@ impl<S: Store> Shared<S> {
         let head = view.head();
         self.view.store(Arc::new(view));
         self.progress.send_modify(|progress| progress.head = head);
+    }
+
+    pub(crate) fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
     }
 
     pub(crate) fn end(&self) {
@@ -92,14 +112,6 @@ impl<S: Store> Shared<S> {
     ///
     /// Called by one task at a time: the writer of a ledger, the follower of a replica, or who opens either.
     pub(crate) async fn catch_up(&self) -> Result<bool, ReplayError> {
-        self.catch_up_visiting(|_, _| {}).await.map(|(grew, _)| grew)
-    }
-
-    /// As [`Self::catch_up`]; `visit` is called with the state before and the view after each entry, and comes back.
-    pub(crate) async fn catch_up_visiting<V>(&self, mut visit: V) -> Result<(bool, V), ReplayError>
-    where
-        V: FnMut(&countersign_projection::governance::State, &View) + Send + 'static,
-    {
         let mut grew = false;
         loop {
             let started = self.clock.monotonic();
@@ -110,21 +122,33 @@ impl<S: Store> Shared<S> {
                 let found = self.store.head().await?;
                 if found == known {
                     self.confirm(started);
-                    return Ok((grew, visit));
+                    return Ok(grew);
                 }
                 if found.size <= known.size {
                     return Err(ReplayError::OtherHistory { known, found });
                 }
                 continue;
             }
-            let extended = spawn_blocking(move || {
-                let extended = view.extended(&chunk, &mut visit);
-                (extended, visit)
-            });
-            let extended = extended.await.map_err(|error| StoreError::Unavailable(error.into()))?;
-            visit = extended.1;
-            self.publish(extended.0?);
+            let extended = spawn_blocking(move || view.extended(&chunk, &mut Commitments::default()));
+            self.publish(extended.await.map_err(|error| StoreError::Unavailable(error.into()))??);
             grew = true;
         }
+    }
+
+    /// Puts projections that were built anew in their places, once they have folded as much as the view.
+    ///
+    /// Called by whoever lets the view grow, like [`Self::catch_up`].
+    pub(crate) async fn install(&self, rebuilt: Rebuilt) {
+        let Rebuilt { runner, installed } = rebuilt;
+        let is_installed = match fold_up_to_view(self, runner).await {
+            Ok(runner) => {
+                let mut view = View::clone(&self.view());
+                let is_installed = view.folding_mut().install_all(runner).is_ok();
+                self.publish(view);
+                is_installed
+            }
+            Err(_) => false,
+        };
+        let _ = installed.send(is_installed);
     }
 }

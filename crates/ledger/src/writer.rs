@@ -14,12 +14,14 @@ use countersign_core::note::SignedNote;
 use countersign_core::statement::VerifiedStatement;
 use countersign_core::time::Timestamp;
 use countersign_projection::governance::{JudgedEntry, Refusal, RefusalCode, judge};
-use countersign_store::{AppendError, Batch, Store};
+use countersign_store::{AppendError, Batch, Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::clock::StepGuard;
 use crate::error::{CheckpointError, ReplayError, SubmitError};
+use crate::rebuilding::Rebuilt;
 use crate::receipt::Receipt;
+use crate::recorder::BYTES_AN_ENTRY;
 use crate::recording::Recording;
 use crate::replica::more;
 use crate::shared::Shared;
@@ -33,6 +35,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const MAX_RACES: u32 = 256;
 /// After how many bytes of statements no more are taken into a batch.
 const MAX_BATCH_LEN: usize = 4 << 20;
+/// Snapshots of fewer bytes are written at every close.
+const SMALL_SNAPSHOT: u64 = 4 << 20;
 
 /// What the writer is asked to do, in the order of asking.
 pub(crate) enum Job {
@@ -49,8 +53,8 @@ pub(crate) struct Submission {
     pub(crate) reply: oneshot::Sender<Result<Receipt, SubmitError>>,
     /// Its place in the queue, given back with the answer.
     pub(crate) permit: OwnedSemaphorePermit,
-    /// Its place among those that arrived with it.
-    pub(crate) arrival: usize,
+    /// Its place in the order of arrival.
+    pub(crate) arrival: u64,
 }
 
 impl Submission {
@@ -61,68 +65,115 @@ impl Submission {
     }
 }
 
+/// Where the writer's work comes from.
+pub(crate) struct Intake {
+    jobs: mpsc::UnboundedReceiver<Job>,
+    rebuilt: mpsc::Receiver<Rebuilt>,
+    /// What has to wait until no append is under way.
+    chores: Vec<Chore>,
+    closing: Option<oneshot::Sender<Result<SignedNote, CheckpointError>>>,
+    /// Whether no more comes.
+    is_over: bool,
+}
+
+enum Chore {
+    Refresh(oneshot::Sender<()>),
+    Install(Box<Rebuilt>),
+}
+
+impl Intake {
+    pub(crate) fn new(jobs: mpsc::UnboundedReceiver<Job>, rebuilt: mpsc::Receiver<Rebuilt>) -> Self {
+        Self { jobs, rebuilt, chores: Vec::new(), closing: None, is_over: false }
+    }
+
+    /// The next statement, if there is one at once.
+    fn try_next(&mut self) -> Option<Submission> {
+        while !self.is_over {
+            let job = self.jobs.try_recv().ok()?;
+            if let Some(submission) = self.take(Some(job)) {
+                return Some(submission);
+            }
+        }
+        None
+    }
+
+    /// The next statement, once there is one; none where something else has come.
+    async fn next(&mut self) -> Option<Submission> {
+        tokio::select! {
+            biased;
+            job = self.jobs.recv() => self.take(job),
+            Some(rebuilt) = self.rebuilt.recv() => {
+                self.chores.push(Chore::Install(Box::new(rebuilt)));
+                None
+            }
+        }
+    }
+
+    fn take(&mut self, job: Option<Job>) -> Option<Submission> {
+        match job {
+            Some(Job::Submit(submission)) => return Some(*submission),
+            Some(Job::Refresh(done)) => self.chores.push(Chore::Refresh(done)),
+            Some(Job::Close(reply)) => {
+                self.closing = Some(reply);
+                self.is_over = true;
+            }
+            // All handles are gone.
+            None => self.is_over = true,
+        }
+        None
+    }
+}
+
 pub(crate) struct Writer<S> {
     pub(crate) recording: Arc<Recording<S>>,
     pub(crate) guard: Arc<StepGuard>,
     pub(crate) failure: Arc<OnceLock<ReplayError>>,
     pub(crate) max_batch: usize,
     pub(crate) poll_interval: Duration,
+    pub(crate) snapshots_at_close: bool,
     /// A batch that may still land behind its head, since nobody knows what became of it.
     pub(crate) unsettled: Option<Batch>,
+    /// How many statements have come so far.
+    pub(crate) arrivals: u64,
 }
 
 impl<S: Store> Writer<S> {
-    pub(crate) async fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
+    pub(crate) async fn run(mut self, mut intake: Intake) {
         let mut hints = true;
-        let mut closing = None;
-        loop {
-            let job = tokio::select! {
+        while !intake.is_over {
+            let first = tokio::select! {
                 biased;
-                job = jobs.recv() => job,
+                first = intake.next() => first,
                 () = more(self.shared(), hints, self.poll_interval) => {
                     hints = self.follow().await.unwrap_or(false);
                     continue;
                 }
             };
-            // Without a job all handles are gone.
-            let Some(job) = job else { break };
-            let mut next = Some(job);
-            let (mut batch, mut length) = (Vec::new(), 0);
-            while let Some(job) = next {
-                match job {
-                    Job::Submit(mut submission) => {
-                        length += submission.statement.signed().bytes().len();
-                        submission.arrival = batch.len();
-                        batch.push(*submission);
-                    }
-                    Job::Refresh(done) => {
-                        let _ = self.follow().await;
-                        let _ = done.send(());
-                    }
-                    Job::Close(reply) => {
-                        closing = Some(reply);
-                        break;
-                    }
-                }
-                let has_room = batch.len() < self.max_batch && length < MAX_BATCH_LEN;
-                next = if has_room { jobs.try_recv().ok() } else { None };
+            if let Some(first) = first {
+                self.commit(vec![first], &mut intake).await;
             }
-            if !batch.is_empty() {
-                self.commit(batch).await;
-            }
-            if closing.is_some() {
-                break;
-            }
+            self.do_chores(&mut intake).await;
         }
         let last = self.recording.checkpoint().await;
+        if self.snapshots_at_close && self.is_snapshot_due() {
+            // Where it fails, the next opening takes longer.
+            let _ = self.recording.snapshot().await;
+        }
         self.shared().end();
-        if let Some(reply) = closing {
+        if let Some(reply) = intake.closing {
             let _ = reply.send(last);
         }
     }
 
     fn shared(&self) -> &Arc<Shared<S>> {
         &self.recording.shared
+    }
+
+    /// Whether reading what is new since the last snapshots takes longer than writing others.
+    fn is_snapshot_due(&self) -> bool {
+        let status = self.recording.status();
+        let new = self.shared().with_view(View::head).size.saturating_sub(status.size);
+        new > 0 && (status.bytes < SMALL_SNAPSHOT || new >= status.bytes / BYTES_AN_ENTRY)
     }
 
     /// Follows what other recorders have stored. Remembers if that is impossible.
@@ -135,36 +186,75 @@ impl<S: Store> Writer<S> {
         })
     }
 
-    async fn commit(&mut self, mut pending: Vec<Submission>) {
+    /// Does what had to wait until no append was under way.
+    async fn do_chores(&self, intake: &mut Intake) {
+        for chore in std::mem::take(&mut intake.chores) {
+            match chore {
+                Chore::Refresh(done) => {
+                    let _ = self.follow().await;
+                    let _ = done.send(());
+                }
+                Chore::Install(rebuilt) => self.shared().install(*rebuilt).await,
+            }
+        }
+    }
+
+    /// Records statements, and whatever comes while it does: what is judged next is judged while the disk is busy with what was judged
+    /// before, on top of it. Nobody sees or hears of either before it is durable.
+    async fn commit(&mut self, mut pending: Vec<Submission>, intake: &mut Intake) {
+        // Judged on top of the batch that was appended last.
+        let mut staged: Option<Judged> = None;
         // A refusal counts against the store's newest state only, not against one that another recorder has moved on from.
         let mut is_newest = false;
-        for _ in 0..MAX_RACES {
-            let now = match self.guard.read(&self.shared().clock) {
-                Ok(now) => now,
-                Err(step) => return answer_all(pending, &SubmitError::ClockStepped(step)),
+        let mut races = 0;
+        loop {
+            if !intake.chores.is_empty() {
+                pending.extend(staged.take().into_iter().flat_map(Judged::into_submissions));
+                self.do_chores(intake).await;
+            }
+            let mut judged = match staged.take() {
+                Some(judged) => judged,
+                None if pending.is_empty() => return,
+                None => {
+                    let mut judged = Judged::new(&self.shared().view());
+                    pending.sort_by_key(|submission| submission.arrival);
+                    let mut waiting = std::mem::take(&mut pending).into_iter();
+                    while judged.has_room(self.max_batch)
+                        && let Some(submission) = waiting.next()
+                    {
+                        self.judge(submission, &mut judged);
+                    }
+                    pending.extend(waiting);
+                    judged
+                }
             };
-            let mut judged = Judged::new(&self.shared().view());
-            for submission in pending {
-                judged.take(submission, now);
+            while pending.is_empty() && judged.has_room(self.max_batch) {
+                let Some(submission) = intake.try_next() else { break };
+                self.judge(submission, &mut judged);
             }
             if !judged.refused.is_empty() && !is_newest {
                 match self.follow().await {
                     Ok(true) => {
                         is_newest = true;
-                        pending = judged.into_submissions();
+                        pending.extend(judged.into_submissions());
                         continue;
                     }
                     Ok(false) => {}
                     Err(error) => {
-                        return answer_all(judged.into_submissions(), &SubmitError::Store(error));
+                        pending.extend(judged.into_submissions());
+                        return answer_all(pending, &SubmitError::Store(error));
                     }
                 }
             }
             if judged.entries.is_empty() {
-                return self.answer_refused(judged.refused);
+                self.answer_refused(judged.refused);
+                continue;
             }
             let started = self.shared().clock.monotonic();
-            match self.append(&judged.entries).await {
+            // Who arrived before goes first.
+            let is_open = pending.is_empty();
+            let (appended, next) = self.append_and_judge_on(&judged, intake, is_open).await;
+            match appended {
                 Appended::Stored => {
                     let durability = self.shared().store.durability();
                     self.shared().publish(judged.view);
@@ -176,10 +266,17 @@ impl<S: Store> Writer<S> {
                             submission.answer(Ok(receipt));
                         }
                     }
-                    return self.answer_refused(judged.refused);
+                    self.answer_refused(judged.refused);
+                    // The append was conditional on the head: what was judged on top of it was judged on the newest state.
+                    (staged, is_newest, races) = (next, true, 0);
                 }
                 Appended::LostRace => {
-                    pending = judged.into_submissions();
+                    pending.extend(judged.into_submissions());
+                    pending.extend(next.into_iter().flat_map(Judged::into_submissions));
+                    races += 1;
+                    if races == MAX_RACES {
+                        return answer_all(pending, &SubmitError::Busy);
+                    }
                     if let Err(error) = self.follow().await {
                         return answer_all(pending, &SubmitError::Store(error));
                     }
@@ -187,47 +284,60 @@ impl<S: Store> Writer<S> {
                     is_newest = true;
                 }
                 Appended::NotStored(error) => {
-                    return answer_all(judged.into_submissions(), &SubmitError::Store(error));
+                    answer_all(judged.into_submissions(), &error);
+                    pending.extend(next.into_iter().flat_map(Judged::into_submissions));
+                    is_newest = false;
                 }
-                Appended::Unknown => {
+                Appended::Unknown(batch) => {
+                    self.unsettled = Some(batch);
                     for submission in judged.waiting.into_iter().flatten() {
                         let digest = submission.statement.digest();
                         submission.answer(Err(SubmitError::OutcomeUnknown { digest }));
                     }
                     // These were refused in view of entries of which nobody knows whether they stand.
                     let refused = judged.refused.into_iter().map(|(submission, _)| submission).collect();
-                    return answer_all(refused, &SubmitError::Busy);
+                    answer_all(refused, &SubmitError::Busy);
+                    pending.extend(next.into_iter().flat_map(Judged::into_submissions));
+                    is_newest = false;
                 }
             }
         }
-        answer_all(pending, &SubmitError::Busy);
     }
 
-    /// Appends, and where the outcome is unknown, appends the very same batch again until it is known.
-    async fn append(&mut self, entries: &[JudgedEntry]) -> Appended {
-        let entries: Vec<Entry> = entries.iter().map(|entry| entry.entry().clone()).collect();
-        let batch = Batch::new(entries).expect("sealed one behind the other, and at least one");
-        let mut pause = FIRST_PAUSE;
-        let mut is_unknown = false;
-        for attempt in 1..=ATTEMPTS {
-            match self.shared().store.append(batch.clone()).await {
-                Ok(_) => return Appended::Stored,
-                // Whatever the first attempt did, it is in the store's history by now, or never will be.
-                Err(AppendError::Conflict { .. }) => return Appended::LostRace,
-                Err(AppendError::NotStored(error)) if !is_unknown => {
-                    return Appended::NotStored(Arc::new(error.into()));
-                }
-                // What this attempt did not store, the first one may have.
-                Err(AppendError::NotStored(_)) => {}
-                Err(_) => is_unknown = true,
-            }
-            if attempt < ATTEMPTS {
-                tokio::time::sleep(pause).await;
-                pause *= 2;
+    /// Appends a batch, and judges what comes meanwhile on top of it.
+    async fn append_and_judge_on(
+        &mut self,
+        judged: &Judged,
+        intake: &mut Intake,
+        is_open: bool,
+    ) -> (Appended, Option<Judged>) {
+        let shared = self.shared().clone();
+        let append = append(&shared, &judged.entries);
+        tokio::pin!(append);
+        let mut next: Option<Judged> = None;
+        loop {
+            let has_room = next.as_ref().is_none_or(|next| next.has_room(self.max_batch));
+            let submission = tokio::select! {
+                biased;
+                appended = &mut append => return (appended, next),
+                submission = intake.next(), if is_open && has_room && !intake.is_over => submission,
+            };
+            if let Some(submission) = submission {
+                self.judge(submission, next.get_or_insert_with(|| Judged::new(&judged.view)));
             }
         }
-        self.unsettled = Some(batch);
-        Appended::Unknown
+    }
+
+    /// Judges a statement against what `judged` leaves, at the time that it is now.
+    fn judge(&mut self, mut submission: Submission, judged: &mut Judged) {
+        if submission.arrival == 0 {
+            self.arrivals += 1;
+            submission.arrival = self.arrivals;
+        }
+        match self.guard.read(&self.shared().clock) {
+            Ok(now) => judged.take(submission, now),
+            Err(step) => submission.answer(Err(SubmitError::ClockStepped(step))),
+        }
     }
 
     /// Once the view has gone past where an unsettled batch would stand, the batch is in it or can never stand.
@@ -264,6 +374,39 @@ impl<S: Store> Writer<S> {
     }
 }
 
+/// Appends, and where the outcome is unknown, appends the very same batch again until it is known.
+async fn append<S: Store>(shared: &Shared<S>, entries: &[JudgedEntry]) -> Appended {
+    let entries: Vec<Entry> = entries.iter().map(|entry| entry.entry().clone()).collect();
+    let batch = Batch::new(entries).expect("sealed one behind the other, and at least one");
+    let mut pause = FIRST_PAUSE;
+    let mut is_unknown = false;
+    for attempt in 1..=ATTEMPTS {
+        match shared.store.append(batch.clone()).await {
+            Ok(_) => return Appended::Stored,
+            // Whatever the first attempt did, it is in the store's history by now, or never will be.
+            Err(AppendError::Conflict { .. }) => return Appended::LostRace,
+            Err(AppendError::NotStored(StoreError::Poisoned)) => {
+                shared.poison();
+                if is_unknown {
+                    break;
+                }
+                return Appended::NotStored(SubmitError::MustReopen);
+            }
+            Err(AppendError::NotStored(error)) if !is_unknown => {
+                return Appended::NotStored(SubmitError::Store(Arc::new(error.into())));
+            }
+            // What this attempt did not store, the first one may have.
+            Err(AppendError::NotStored(_)) => {}
+            Err(_) => is_unknown = true,
+        }
+        if attempt < ATTEMPTS {
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+    }
+    Appended::Unknown(batch)
+}
+
 /// The receipt of a statement that is recorded, once the view has it.
 async fn first_receipt<S: Store>(
     shared: &Shared<S>,
@@ -285,8 +428,8 @@ async fn first_receipt<S: Store>(
 enum Appended {
     Stored,
     LostRace,
-    NotStored(Arc<ReplayError>),
-    Unknown,
+    NotStored(SubmitError),
+    Unknown(Batch),
 }
 
 /// Why a statement is not admitted.
@@ -313,6 +456,8 @@ struct Judged {
     waiting: Vec<Vec<Submission>>,
     places: HashMap<StatementDigest, usize>,
     refused: Vec<(Submission, Verdict)>,
+    /// How many statements were taken, and how long they are.
+    taken: usize,
     length: usize,
 }
 
@@ -324,11 +469,18 @@ impl Judged {
             waiting: Vec::new(),
             places: HashMap::new(),
             refused: Vec::new(),
+            taken: 0,
             length: 0,
         }
     }
 
+    fn has_room(&self, max: usize) -> bool {
+        self.taken < max && self.length < MAX_BATCH_LEN
+    }
+
     fn take(&mut self, submission: Submission, now: Timestamp) {
+        self.taken += 1;
+        self.length += submission.statement.signed().bytes().len();
         let digest = submission.statement.digest();
         if let Some(place) = self.places.get(&digest) {
             self.waiting[*place].push(submission);
@@ -339,7 +491,6 @@ impl Judged {
         match judge(state, &submission.statement, recorded_at).map(|admitted| admitted.seal()) {
             Ok(Ok(entry)) => {
                 self.view.push(&entry);
-                self.length += entry.entry().bytes().len();
                 self.places.insert(digest, self.entries.len());
                 self.entries.push(entry);
                 self.waiting.push(vec![submission]);
@@ -349,12 +500,10 @@ impl Judged {
         }
     }
 
-    /// Everybody, in the order of arrival.
+    /// Everybody, in no order.
     fn into_submissions(self) -> Vec<Submission> {
         let refused = self.refused.into_iter().map(|(submission, _)| submission);
-        let mut all: Vec<_> = self.waiting.into_iter().flatten().chain(refused).collect();
-        all.sort_by_key(|submission| submission.arrival);
-        all
+        self.waiting.into_iter().flatten().chain(refused).collect()
     }
 }
 

@@ -37,7 +37,7 @@ async fn a_replica_follows_and_answers_what_the_ledger_answers() {
     let (here, there) = (check(&founded.ledger, |check| check), check(&replica, |check| check));
     assert_eq!(here, there);
     assert!(there.unwrap().is_allowed());
-    assert_eq!(replica.view().root(), founded.ledger.view().root());
+    assert_eq!(replica.current().root(), founded.ledger.current().root());
     assert!(replica.failure().is_none());
     // By the plain way, with the system's clock and its own task.
     let plain = Ledger::follow(founded.store.clone()).await.unwrap();
@@ -282,7 +282,7 @@ async fn checkpoints_come_within_the_interval_and_one_root_a_size() {
     let opened = open_note(&kept, id.as_str());
     assert_eq!(
         (opened.checkpoint().size(), opened.checkpoint().root()),
-        (ledger.head().size, ledger.view().root())
+        (ledger.head().size, ledger.current().root())
     );
     assert_eq!(ledger.checkpoint().await.unwrap().to_string().as_bytes(), &kept[..], "asked again, the same");
     let request = company.request().await;
@@ -317,7 +317,7 @@ async fn the_kept_checkpoint_is_held_against_the_entries() {
     let root = countersign_core::merkle::EMPTY_ROOT;
     let other = with(&entries, 3, &sign(3, root, "service:recorder")).await.unwrap_err();
     assert!(matches!(other, OpenError::Checkpoint(KeptCheckpointError::Root { size: 3 })), "{other:?}");
-    let stranger = sign(size, founded.ledger.view().root(), "stranger");
+    let stranger = sign(size, founded.ledger.current().root(), "stranger");
     let stranger = with(&entries, size, &stranger).await.unwrap_err();
     assert!(matches!(stranger, OpenError::Checkpoint(KeptCheckpointError::Open(_))), "{stranger:?}");
     let garbage = with(&entries, size, "garbage").await.unwrap_err();
@@ -355,7 +355,7 @@ async fn the_enforcer_grants_what_is_approved_and_nothing_else() {
     let left = company.request().await;
     let approval = company.approve(late.statement).await;
     let denied = company.request().await;
-    let view = ledger.view();
+    let view = ledger.current();
     let denial = AccessDenied {
         capacity: Capacity::BusinessOwner,
         clause: view.state().clause_of_request(&denied.statement, start()).unwrap(),
@@ -365,17 +365,17 @@ async fn the_enforcer_grants_what_is_approved_and_nothing_else() {
     let denial = ledger.submit(company.olga.state(denial).seen(view.head()).sign().unwrap()).await.unwrap();
     enforcer.dealt_with(approval.head().size.max(denial.head().size)).await.unwrap();
     assert_eq!((enforcer.granted(), enforcer.refused()), (2, 0), "{:?}", enforcer.last_refusal());
-    let grants = ledger.view().state().grants(start());
+    let grants = ledger.current().state().grants(start());
     assert_eq!(grants.len(), 2);
     let open: Vec<_> =
-        ledger.view().state().requests(start()).into_iter().map(|request| request.request).collect();
+        ledger.current().state().requests(start()).into_iter().map(|request| request.request).collect();
     assert_eq!(open, [left.statement]);
     assert!(check(ledger, |check| check).unwrap().is_allowed());
     enforcer.stop().await;
     // After that nobody grants.
     company.approve(left.statement).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(ledger.view().state().grants(start()).len(), 2);
+    assert_eq!(ledger.current().state().grants(start()).len(), 2);
 }
 
 #[tokio::test]
@@ -403,7 +403,7 @@ async fn an_enforcer_does_not_grant_again_what_is_on_its_way() {
     let first = company.request().await;
     let approval = company.approve(first.statement).await;
     enforcer.dealt_with(approval.head().size).await.unwrap();
-    let grant = ledger.view().state().grants(start())[0].grant;
+    let grant = ledger.current().state().grants(start())[0].grant;
     let second = company.request().await;
     // Both make the second request worth a look, the revocation since it could have stood in its way, and both come at once.
     let revoked = AccessRevoked { grant, reason: text("no longer needed") };
@@ -443,7 +443,7 @@ async fn an_enforcer_grants_once_though_the_store_loses_replies() {
     while enforcer.granted() == 0 {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(ledger.view().state().grants(start()).len(), 1);
+    assert_eq!(ledger.current().state().grants(start()).len(), 1);
     assert_recorded(told.kept(), &[]).await;
 }
 

@@ -67,7 +67,7 @@ async fn sixty_four_submitters_make_one_chain_and_one_feed() {
                 let mut receipts = Vec::new();
                 for _ in 0..10 {
                     let receipt = ledger.submit(alice.state(ask()).sign().unwrap()).await.unwrap();
-                    assert!(ledger.view().head().size > receipt.seq);
+                    assert!(ledger.current().head().size > receipt.seq);
                     receipts.push(receipt);
                 }
                 receipts

@@ -30,7 +30,7 @@ async fn from_genesis_to_a_grant_and_its_end() {
     assert_eq!(before.answer, Answer::Denied { reason: DenyReason::NoGrant });
     let request = company.request().await;
     let approval = company.approve(request.statement).await;
-    let view = ledger.view();
+    let view = ledger.current();
     assert_eq!(view.head(), approval.head(), "a view after a receipt includes what it is for");
     let event = view.state().propose_grant(&request.statement, start()).unwrap();
     let grant = ledger.submit(company.iam.state(event).sign().unwrap()).await.unwrap();

@@ -97,7 +97,7 @@ impl<S: Store + Clone> Company<S> {
     }
 
     pub fn approval(&self, request: StatementDigest) -> SignedStatement {
-        let view = self.founded.ledger.view();
+        let view = self.founded.ledger.current();
         let at = view.state().recorded_at();
         let approved = AccessApproved {
             capacity: Capacity::BusinessOwner,
