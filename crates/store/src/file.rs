@@ -22,6 +22,7 @@ mod options;
 mod recover;
 mod reply;
 mod segment;
+mod snapshots;
 mod store;
 mod view;
 mod writer;

@@ -11,7 +11,7 @@ use countersign_core::entry::{Entry, Head, MAX_ENTRY_LEN};
 use super::chain::{Author, chain, note};
 use super::spawn::join;
 use super::{BoxFuture, Kit};
-use crate::{AppendError, Batch, EntryBytes, Store};
+use crate::{AppendError, Batch, EntryBytes, KeptSnapshot, SnapshotSet, Store};
 
 /// Why a case did not pass.
 pub(super) enum Stop {
@@ -45,12 +45,16 @@ cases! {
     a_retry_completes_what_was_cut_off
     a_cancelled_append_leaves_the_store_usable
     find_gives_place_and_bytes
+    find_gives_the_first_of_several
     reads_keep_their_limits
     one_of_many_racing_batches_wins
     gapless_under_concurrent_writers
     readers_never_see_more_than_the_head
     the_checkpoint_over_most_entries_is_kept
+    snapshots_are_the_newest_set_that_is_not_too_new
     what_was_acknowledged_is_there_after_a_kill
+    a_retry_after_a_kill_gives_the_outcome_of_the_first_attempt
+    what_was_kept_is_not_older_after_a_kill
 }
 
 /// A store that greets with something else than nothing.
@@ -245,6 +249,21 @@ async fn find_gives_place_and_bytes<S: Store>(kit: &Kit<S>) -> Outcome {
     Ok(())
 }
 
+/// One statement in two entries, which no ledger makes and a store must not mind: an index that keeps the last, or that puts what is
+/// new before what is old. The receipt is for the first.
+async fn find_gives_the_first_of_several<S: Store>(kit: &Kit<S>) -> Outcome {
+    let store = kit.make().await;
+    let statements = [(); 3].map(|()| Author::new(1).statement());
+    for statement in &statements {
+        let head = ok("head", store.head().await)?;
+        let entries = chain(head, std::slice::from_ref(statement));
+        ok("append", store.append(Batch::new(entries).expect("chained, and not empty")).await)?;
+        let found = ok("find", store.find(statement.digest()).await)?.map(|found| found.seq);
+        same("the position found", &found, &Some(0))?;
+    }
+    Ok(())
+}
+
 /// An empty answer where there is more, which a reader takes for the end; more than was asked for; a panic at the edge.
 async fn reads_keep_their_limits<S: Store>(kit: &Kit<S>) -> Outcome {
     let store = kit.make().await;
@@ -387,6 +406,47 @@ async fn the_checkpoint_over_most_entries_is_kept<S: Store>(kit: &Kit<S>) -> Out
     same("the head", &ok("head", store.head().await)?, &batch.head())
 }
 
+/// A snapshot of another size than it is said to be over, or a set put together from two: etcd issue 13766 kept state and position
+/// apart. A store may keep none.
+async fn snapshots_are_the_newest_set_that_is_not_too_new<S: Store>(kit: &Kit<S>) -> Outcome {
+    let mut store = kit.make().await;
+    let batch = Author::new(1).batch(Head::EMPTY, 9);
+    ok("append", store.append(batch.clone()).await)?;
+    same("snapshots", &ok("snapshots", store.snapshots(9).await)?, &None)?;
+    let set = |size: u64, names: &[&str], text: &str| SnapshotSet {
+        size,
+        snapshots: (names.iter())
+            .map(|name| KeptSnapshot {
+                name: (*name).to_owned(),
+                note: format!("{name} {text} over {size}\n").into_bytes().into(),
+                payload: [text.as_bytes(), &[0, 10, 255]].concat().into(),
+            })
+            .collect(),
+    };
+    let steps = [
+        set(3, &["audit", "governance"], "first"),
+        set(5, &["audit", "governance"], "second"),
+        set(5, &["governance", "mine.own-2"], "again"),
+        set(8, &["governance"], ""),
+        set(9, &["governance"], "last"),
+    ];
+    let mut put: Vec<&SnapshotSet> = Vec::new();
+    for step in &steps {
+        ok("put_snapshots", store.put_snapshots(step.clone()).await)?;
+        put.retain(|before| before.size != step.size);
+        put.push(step);
+        if let Some(reopen) = &kit.reopen {
+            store = Arc::new(reopen(store).await);
+        }
+        for size in 0..=10 {
+            let Some(found) = ok("snapshots", store.snapshots(size).await)? else { continue };
+            let newest = put.iter().filter(|set| set.size <= size).max_by_key(|set| set.size);
+            same("the newest snapshots", &Some(&&found), &newest)?;
+        }
+    }
+    Ok(())
+}
+
 /// Acknowledged, and gone when the process is: the fault that all others lead to.
 async fn what_was_acknowledged_is_there_after_a_kill<S: Store>(kit: &Kit<S>) -> Outcome {
     let Some(reopen) = &kit.reopen else { return Err(Stop::Skipped("the kit was not told how to reopen")) };
@@ -409,6 +469,37 @@ async fn what_was_acknowledged_is_there_after_a_kill<S: Store>(kit: &Kit<S>) -> 
         same("the position found", &found, &Some(batch.entries()[0].seq()))?;
     }
     Ok(())
+}
+
+/// A reply that was lost with the process that waited for it: who tries again in another must learn of the first attempt.
+async fn a_retry_after_a_kill_gives_the_outcome_of_the_first_attempt<S: Store>(kit: &Kit<S>) -> Outcome {
+    let Some(reopen) = &kit.reopen else { return Err(Stop::Skipped("the kit was not told how to reopen")) };
+    let mut store = kit.make().await;
+    let mut author = Author::new(1);
+    let batches = [author.batch(Head::EMPTY, 3)];
+    let batches = [batches[0].clone(), author.batch(batches[0].head(), 2)];
+    for (count, batch) in batches.iter().enumerate() {
+        ok("append", store.append(batch.clone()).await)?;
+        store = Arc::new(reopen(store).await);
+        for earlier in &batches[..=count] {
+            same("the outcome", &ok("append", store.append(earlier.clone()).await)?, &earlier.head())?;
+        }
+        conflict(&*store, Author::new(2).batch(Head::EMPTY, 1), batch.head()).await?;
+    }
+    same_entries(&everything(&*store).await?, &batches.map(|batch| batch.entries().to_vec()).concat())
+}
+
+/// The mark against restored backups in memory alone, or read back without its size: an older one takes its place.
+async fn what_was_kept_is_not_older_after_a_kill<S: Store>(kit: &Kit<S>) -> Outcome {
+    let Some(reopen) = &kit.reopen else { return Err(Stop::Skipped("the kit was not told how to reopen")) };
+    let store = kit.make().await;
+    let batch = Author::new(1).batch(Head::EMPTY, 7);
+    ok("append", store.append(batch.clone()).await)?;
+    let over = |size: usize| note(&batch.entries()[..size], 1);
+    ok("put_checkpoint", store.put_checkpoint(7, over(7)).await)?;
+    let store = Arc::new(reopen(store).await);
+    ok("put_checkpoint", store.put_checkpoint(3, over(3)).await)?;
+    same("the checkpoint", &ok("checkpoint", store.checkpoint().await)?, &Some(over(7)))
 }
 
 /// Appends as a recorder does: a lost race is followed by another attempt behind the head that won.

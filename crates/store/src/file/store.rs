@@ -11,13 +11,16 @@ use countersign_core::digest::StatementDigest;
 use countersign_core::entry::Head;
 
 use super::error::{OpenError, at};
+use super::io::uninterrupted;
 use super::options::Options;
 use super::recover::{Opened, Recovery, recover};
 use super::reply;
+use super::segment::unavailable;
+use super::snapshots;
 use super::view::{Growth, Shared, View};
 use super::writer::Writer;
 use crate::vfs::{RealVfs, Vfs};
-use crate::{AppendError, Batch, Durability, EntryBytes, Found, NoteBytes, Store, StoreError};
+use crate::{AppendError, Batch, Durability, EntryBytes, Found, NoteBytes, SnapshotSet, Store, StoreError};
 
 /// A ledger in a directory, open for writing. A clone is another handle to the same store; the last one closes it.
 ///
@@ -43,6 +46,9 @@ pub struct FileStore<V: Vfs = RealVfs>(Arc<Handle<V>>);
 struct Handle<V: Vfs> {
     shared: Arc<Shared<V>>,
     recovery: Recovery,
+    lock: Arc<V::Lock>,
+    /// Held by who writes snapshots.
+    snapshots: Arc<Mutex<()>>,
     // INVARIANT: both are there until the handle is dropped.
     jobs: Option<mpsc::Sender<Job>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -89,7 +95,8 @@ impl<V: Vfs> FileStore<V> {
         let view = View::new(head, sealed, active, checkpoint);
         let shared = Arc::new(Shared::new(vfs, dir.to_owned(), options, view));
         let (head_file, lock) = (Some(head_file), Arc::new(lock));
-        let mut writer = Writer { shared: shared.clone(), root, entries, file, head_file, _lock: lock };
+        let mut writer =
+            Writer { shared: shared.clone(), root, entries, file, head_file, _lock: lock.clone() };
         let (jobs, queue) = mpsc::channel();
         let work = move || {
             for job in queue {
@@ -101,7 +108,8 @@ impl<V: Vfs> FileStore<V> {
         };
         let thread = thread::Builder::new().name("countersign-file".into()).spawn(work).map_err(at(dir))?;
         let thread = Mutex::new(Some(thread));
-        Ok(Self(Arc::new(Handle { shared, recovery, jobs: Some(jobs), thread })))
+        let snapshots = Arc::default();
+        Ok(Self(Arc::new(Handle { shared, recovery, lock, snapshots, jobs: Some(jobs), thread })))
     }
 
     fn send(&self, job: Job) -> bool {
@@ -176,5 +184,28 @@ impl<V: Vfs> Store for FileStore<V> {
             return Err(StoreError::Poisoned);
         }
         answer.await.unwrap_or(Err(StoreError::Poisoned))
+    }
+
+    async fn snapshots(&self, size: u64) -> Result<Option<SnapshotSet>, StoreError> {
+        snapshots::newest(&self.0.shared.vfs, &self.0.shared.dir, size).map_err(unavailable)
+    }
+
+    /// On a thread of its own, since a set may be large and the writer has others to serve.
+    async fn put_snapshots(&self, set: SnapshotSet) -> Result<(), StoreError> {
+        let Handle { shared, lock, snapshots, .. } = &*self.0;
+        let (shared, lock, turn) = (shared.clone(), lock.clone(), snapshots.clone());
+        let (reply, answer) = reply::channel();
+        let work = move || {
+            let kept = {
+                let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+                let Shared { vfs, dir, .. } = &*shared;
+                uninterrupted(|| vfs.open_dir(dir)).and_then(|root| snapshots::keep(vfs, dir, &root, &set))
+            };
+            // Whoever is answered may close the store and open it anew.
+            drop((shared, lock, turn, set));
+            reply.send(kept.map_err(unavailable));
+        };
+        thread::Builder::new().name("countersign-snapshots".into()).spawn(work).map_err(unavailable)?;
+        answer.await.unwrap_or_else(|| Err(StoreError::Unavailable("the snapshots were not written".into())))
     }
 }
