@@ -8,6 +8,7 @@ mod check;
 mod expand;
 mod file;
 mod json;
+mod recorded;
 mod report;
 mod run;
 mod when;
@@ -18,6 +19,7 @@ pub use file::{
     Step, find, load, parse,
 };
 pub use json::Json;
+pub use recorded::Recorded;
 pub use report::{Failure, Finding, Report};
-pub use run::run;
+pub use run::{record, run};
 pub use when::When;

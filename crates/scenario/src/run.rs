@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_core::digest::{ClauseDigest, KeyId, StatementDigest, sha256};
-use countersign_core::entry::Head;
+use countersign_core::entry::{Entry, Head};
 use countersign_core::event::{
     AccessGranted, AccessRequested, ClockStepped, EndEvent, Event, EventKind, Hold, Tier,
 };
@@ -18,6 +18,7 @@ use crate::cast::{Keys, begins, ledger_name, opening};
 use crate::expand::{self, Problem, Resolve};
 use crate::file::{Answer, Ask, Item, Scenario, Setup, Step};
 use crate::json::Json;
+use crate::recorded::Recorded;
 use crate::report::{Failure, Finding, Report};
 use crate::when::When;
 
@@ -27,6 +28,12 @@ use crate::when::When;
 /// the file itself, like a reference to nothing, stand in it as failures.
 #[must_use]
 pub fn run(scenario: &Scenario) -> Report {
+    record(scenario).report
+}
+
+/// Runs a scenario as [`run`] does, and gives the ledger that it leaves: every statement that was admitted, sealed.
+#[must_use]
+pub fn record(scenario: &Scenario) -> Recorded {
     let mut report = Report {
         title: scenario.title.clone(),
         requirements: scenario.requirements.clone(),
@@ -43,7 +50,7 @@ pub fn run(scenario: &Scenario) -> Report {
                 let id = step.common.id.clone().unwrap_or_default();
                 world.item(&Item::Step(step), format!("setup: {id}"), &mut report);
                 if !report.passed() {
-                    return report;
+                    return world.recorded(report);
                 }
             }
         }
@@ -52,7 +59,7 @@ pub fn run(scenario: &Scenario) -> Report {
         let id = item.common().id.as_ref().map(|id| format!(" `{id}`")).unwrap_or_default();
         world.item(item, format!("item {}{id}: {}", index + 1, describe(item)), &mut report);
     }
-    report
+    world.recorded(report)
 }
 
 fn describe(item: &Item) -> String {
@@ -98,6 +105,9 @@ struct World<'a> {
     state: State,
     /// The state after each entry, less those of fillings.
     history: Vec<State>,
+    entries: Vec<Entry>,
+    /// The recorder's key after each entry.
+    recorders: Vec<Option<SecretKey>>,
     placed: BTreeMap<String, Placed>,
     requests: BTreeMap<StatementDigest, AccessRequested>,
     grants: BTreeMap<StatementDigest, AccessGranted>,
@@ -112,6 +122,8 @@ impl<'a> World<'a> {
             at: begins(setup),
             state: State::new(),
             history: Vec::new(),
+            entries: Vec::new(),
+            recorders: Vec::new(),
             placed: BTreeMap::new(),
             requests: BTreeMap::new(),
             grants: BTreeMap::new(),
@@ -286,7 +298,13 @@ impl<'a> World<'a> {
         let verified = signed.clone().verify(|key| self.state.public_key(key))?;
         let judged = judge(&self.state, &verified, self.at)?.seal()?;
         self.state.fold(&judged);
+        self.entries.push(judged.entry().clone());
+        self.recorders.push(self.state.recorder_key().and_then(|key| self.keys.known(&key.key_id())));
         Ok(judged.entry().seq())
+    }
+
+    fn recorded(self, report: Report) -> Recorded {
+        Recorded { report, entries: self.entries, recorders: self.recorders }
     }
 
     fn fill(&mut self, count: u64) -> Result<(), Problem> {

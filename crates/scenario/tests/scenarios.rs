@@ -7,7 +7,7 @@ use countersign_projection::governance::RefusalCode;
 use countersign_scenario::{check, find, load, parse, run};
 
 fn files() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/scenarios");
     let files = find(&root).expect("the folder of scenarios can be listed");
     assert!(files.len() >= 100, "only {} scenario files", files.len());
     files
@@ -65,7 +65,7 @@ fn every_scenario_goes_as_it_says() {
 
 #[test]
 fn the_example_of_the_documentation_goes_as_it_says() {
-    let text = include_str!("../docs/scenarios.md");
+    let text = include_str!("../../../docs/scenarios.md");
     let example = text.split("```json\n").nth(1).and_then(|rest| rest.split("```").next());
     let scenario = parse(example.expect("docs/scenarios.md has an example")).unwrap();
     assert!(check(&scenario).is_empty());
