@@ -1,6 +1,6 @@
 //! The front of the pipeline: lines are read and checked in parallel, their chain in order, their signatures in parallel.
 //!
-//! It runs one window ahead of judging. Nothing here depends on how the bytes fall into windows.
+//! Nothing here depends on how the bytes fall into windows.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -30,14 +30,22 @@ pub(crate) struct Linked {
 }
 
 /// Consecutive entries, and what ends them.
+#[derive(Default)]
 pub(crate) struct Batch {
     pub(crate) entries: Vec<Linked>,
-    /// The fault right after them. It counts once they all are good.
+    pub(crate) end: BatchEnd,
+}
+
+/// Where a batch ends, and with what.
+#[derive(Default)]
+pub(crate) struct BatchEnd {
+    /// The fault right after its entries. It counts once they all are good.
     pub(crate) stop: Option<ChainFault>,
+    /// Whether nothing follows.
     pub(crate) is_last: bool,
     pub(crate) bytes_read: u64,
     /// Where the next line would begin.
-    pub(crate) end: Place,
+    pub(crate) place: Place,
 }
 
 /// The first fault of framing, form or chain.
@@ -54,13 +62,61 @@ impl From<LedgerFault> for ChainFault {
     }
 }
 
-/// Reads a source up to its end or its first fault of chain.
-pub(crate) struct Chain<'s> {
-    framer: Framer<'s>,
+/// Lines of a source, read and checked as far as their own bytes go.
+pub(crate) struct Lines<'s>(Framer<'s>);
+
+/// Consecutive lines.
+pub(crate) struct LineBatch {
+    window: Window,
+    lines: Vec<Result<Line, Fault>>,
+}
+
+impl<'s> Lines<'s> {
+    pub(crate) fn new(source: &'s mut dyn Source) -> Self {
+        Self(Framer::new(source))
+    }
+
+    /// The next lines. After the last ones it gives none.
+    pub(crate) fn next_batch(&mut self) -> Result<LineBatch, SourceError> {
+        let window = self.0.next_window()?;
+        let lines = (0..window.len())
+            .into_par_iter()
+            .map(|index| window.line(index).map_or_else(|| read_line(&[]), |(bytes, _)| read_line(bytes)))
+            .collect();
+        Ok(LineBatch { window, lines })
+    }
+
+    /// What the next entry names as the one before it, if there is one that can be read.
+    fn peek(&mut self) -> Result<Option<LeafHash>, SourceError> {
+        let window = self.0.next_window()?;
+        Ok(window.line(0).and_then(|(bytes, _)| read_line(bytes).ok()).map(|line| line.prev))
+    }
+}
+
+/// The chain up to its end or its first fault.
+#[derive(Default)]
+pub(crate) struct Chain {
     /// The last good link.
     last: Option<Link>,
     keys: KeyDirectory,
-    is_done: bool,
+}
+
+/// Entries whose place in the chain is right, and whose signatures are not looked at yet.
+pub(crate) struct Unverified {
+    lines: Vec<PlacedLine>,
+    end: BatchEnd,
+}
+
+impl Unverified {
+    pub(crate) fn is_last(&self) -> bool {
+        self.end.is_last
+    }
+
+    /// Verifies every signature, on all cores.
+    pub(crate) fn verify(self, chain: &Chain) -> Batch {
+        let entries = self.lines.into_par_iter().map(|line| line.verify(&chain.keys)).collect();
+        Batch { entries, end: self.end }
+    }
 }
 
 struct Link {
@@ -70,38 +126,29 @@ struct Link {
     place: Place,
 }
 
-impl<'s> Chain<'s> {
-    pub(crate) fn new(source: &'s mut dyn Source) -> Self {
-        Self { framer: Framer::new(source), last: None, keys: KeyDirectory::default(), is_done: false }
-    }
-
-    /// The next entries. After the last batch it gives empty ones.
-    pub(crate) fn next_batch(&mut self) -> Result<Batch, SourceError> {
-        let mut batch =
-            Batch { entries: Vec::new(), stop: None, is_last: true, bytes_read: 0, end: Place::default() };
-        if self.is_done {
-            return Ok(batch);
-        }
-        let window = self.framer.next_window()?;
-        batch.bytes_read = window.bytes_read;
-        batch.end = window.end.clone();
-        let read: Vec<_> = (0..window.len())
-            .into_par_iter()
-            .map(|index| window.line(index).map_or_else(|| read_line(&[]), |(bytes, _)| read_line(bytes)))
-            .collect();
-        let mut good = Vec::with_capacity(read.len());
-        batch.stop = self.link(read, &window, &mut good)?;
-        if batch.stop.is_none() {
+impl Chain {
+    /// Holds lines against the chain before them. What comes after them is read where it has to decide about them.
+    pub(crate) fn link(
+        &mut self,
+        batch: LineBatch,
+        after: &mut Lines<'_>,
+    ) -> Result<Unverified, SourceError> {
+        let LineBatch { mut window, lines } = batch;
+        let mut good = Vec::with_capacity(lines.len());
+        let mut stop = self.link_lines(lines, &window, after, &mut good)?;
+        if let (None, Some(unframed)) = (&stop, window.stop.take()) {
+            let code = Code::Fault(unframed.code);
             let seq = self.position();
-            batch.stop = window.stop.as_ref().map(|stop| {
-                LedgerFault::at(seq, &stop.place, stop.offset, Code::Fault(stop.code), &stop.detail).into()
-            });
+            stop =
+                Some(LedgerFault::at(seq, &unframed.place, unframed.offset, code, &unframed.detail).into());
         }
-        let keys = &self.keys;
-        batch.entries = good.into_par_iter().map(|line| line.verify(keys)).collect();
-        batch.is_last = window.is_last || batch.stop.is_some();
-        self.is_done = batch.is_last;
-        Ok(batch)
+        let end = BatchEnd {
+            is_last: window.is_last || stop.is_some(),
+            stop,
+            bytes_read: window.bytes_read,
+            place: window.end,
+        };
+        Ok(Unverified { lines: good, end })
     }
 
     /// How many entries are good so far.
@@ -110,10 +157,11 @@ impl<'s> Chain<'s> {
     }
 
     /// Moves the lines that continue the chain to `good`, up to the first that does not.
-    fn link(
+    fn link_lines(
         &mut self,
         read: Vec<Result<Line, Fault>>,
         window: &Window,
+        after: &mut Lines<'_>,
         good: &mut Vec<PlacedLine>,
     ) -> Result<Option<ChainFault>, SourceError> {
         let mut lines = read.into_iter().enumerate().peekable();
@@ -133,7 +181,7 @@ impl<'s> Chain<'s> {
             if line.prev != self.last.as_ref().map_or(NO_PREV, |last| last.leaf) {
                 let next = match lines.next() {
                     Some((_, next)) => next.ok().map(|next| next.prev),
-                    None => self.peek()?,
+                    None => after.peek()?,
                 };
                 return Ok(Some(self.locate(&line, &place, next)));
             }
@@ -153,12 +201,6 @@ impl<'s> Chain<'s> {
             good.push(PlacedLine { line, place });
         }
         Ok(None)
-    }
-
-    /// What the entry after this window names as the one before it, if there is one that can be read.
-    fn peek(&mut self) -> Result<Option<LeafHash>, SourceError> {
-        let window = self.framer.next_window()?;
-        Ok(window.line(0).and_then(|(bytes, _)| read_line(bytes).ok()).map(|line| line.prev))
     }
 
     /// Names the changed one of two entries that do not fit: `line` does not name the last good one.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use countersign_core::entry::MAX_ENTRY_LEN;
 use countersign_core::fault::FaultCode;
 
-use crate::source::{Segment, Source, SourceError};
+use crate::source::{Segment, SegmentPlace, Source, SourceError};
 
 /// How many bytes are read before a window is cut, and how many lines it has at most.
 pub(crate) const WINDOW_LEN: usize = 1 << 20;
@@ -24,11 +24,13 @@ pub(crate) struct Place {
     pub(crate) offset: u64,
 }
 
-/// Consecutive lines of one segment.
+/// Consecutive lines, of one segment or of several that are small.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
-    raw: Vec<u8>,
-    lines: Vec<(Range<usize>, Place)>,
+    pieces: Vec<Vec<u8>>,
+    lines: Vec<Line>,
+    /// How many bytes its lines have.
+    length: usize,
     /// What is wrong with the framing right after these lines. Nothing follows then.
     pub(crate) stop: Option<Stop>,
     /// Whether nothing follows.
@@ -39,6 +41,14 @@ pub(crate) struct Window {
     pub(crate) bytes_read: u64,
 }
 
+/// A line of a window: in which piece, where in it, and where in its segment.
+#[derive(Debug)]
+struct Line {
+    piece: usize,
+    range: Range<usize>,
+    place: Place,
+}
+
 impl Window {
     pub(crate) fn len(&self) -> usize {
         self.lines.len()
@@ -46,8 +56,12 @@ impl Window {
 
     /// The bytes of a line without its line feed, and where it stands.
     pub(crate) fn line(&self, index: usize) -> Option<(&[u8], &Place)> {
-        let (range, place) = self.lines.get(index)?;
-        Some((&self.raw[range.clone()], place))
+        let Line { piece, range, place } = self.lines.get(index)?;
+        Some((&self.pieces[*piece][range.clone()], place))
+    }
+
+    fn is_full(&self) -> bool {
+        self.length >= WINDOW_LEN || self.lines.len() >= WINDOW_LINES
     }
 }
 
@@ -90,11 +104,11 @@ impl Open {
         Self { name, bytes: segment.bytes, pending: Vec::new(), is_ended: false, next }
     }
 
-    /// Reads until `pending` is a full window, or the segment ends. Tells how many bytes it read.
-    fn fill(&mut self) -> Result<u64, SourceError> {
+    /// Reads until `pending` has `length` bytes, or the segment ends. Tells how many bytes it read.
+    fn fill(&mut self, length: usize) -> Result<u64, SourceError> {
         let before = self.pending.len();
-        if !self.is_ended && before < WINDOW_LEN {
-            let wanted = (WINDOW_LEN - before) as u64;
+        if !self.is_ended && before < length {
+            let wanted = (length - before) as u64;
             let read = (&mut self.bytes).take(wanted).read_to_end(&mut self.pending);
             self.is_ended = (read.map_err(|source| self.error(source))? as u64) < wanted;
         }
@@ -135,21 +149,28 @@ impl<'s> Framer<'s> {
                 window.is_last = true;
                 break;
             }
+            if window.is_full() {
+                break;
+            }
             let Some(open) = &mut self.segment else {
                 self.open_segment(&mut window)?;
                 continue;
             };
-            self.bytes_read += open.fill()?;
-            cut_lines(open, &mut window);
-            self.position += window.lines.len() as u64;
+            self.bytes_read += open.fill(WINDOW_LEN - window.length)?;
+            let lines = cut_lines(open, &mut window);
+            self.position += lines;
             self.end = open.next.clone();
-            if !window.lines.is_empty() {
-                break;
+            if lines > 0 {
+                continue;
             }
             // No line feed in all that was read: the segment is at its end, or its next line is too long.
             if open.pending.is_empty() {
                 self.end_segment(&mut window)?;
                 continue;
+            }
+            if !open.is_ended && window.length > 0 {
+                // The rest of this window was too little for the line. The next one has room.
+                break;
             }
             let is_ended_by_line_feed = !open.is_ended && open.finds_line_feed()?;
             window.stop = Some(unframed(open.next.clone(), is_ended_by_line_feed));
@@ -161,26 +182,40 @@ impl<'s> Framer<'s> {
     }
 
     fn open_segment(&mut self, window: &mut Window) -> Result<(), SourceError> {
-        let Some(segment) = self.source.next_segment()? else {
-            self.is_done = true;
-            return Ok(());
+        match self.source.next_segment()? {
+            None => self.is_done = true,
+            Some(segment) => self.begin_segment(segment, window),
+        }
+        Ok(())
+    }
+
+    fn begin_segment(&mut self, segment: Segment, window: &mut Window) {
+        let detail = match segment.place {
+            SegmentPlace::From(seq) if seq != self.position => {
+                Some(format!("the segment's first entry is at position {}", self.position))
+            }
+            SegmentPlace::Misnamed => Some("its name is not 20 digits and `.jsonl`".to_owned()),
+            SegmentPlace::Whole | SegmentPlace::From(_) => None,
         };
-        let claimed = segment.first_seq;
         let open = Open::new(segment);
-        if claimed.is_some_and(|seq| seq != self.position) {
-            let detail = format!("the segment's first entry is at position {}", self.position);
+        if let Some(detail) = detail {
             self.stop(window, FaultCode::SegmentName, open.next.clone(), detail);
         }
         self.segment = Some(open);
-        Ok(())
     }
 
     /// Moves on from a segment that has been read to its end. An empty one may only be the last.
     fn end_segment(&mut self, window: &mut Window) -> Result<(), SourceError> {
         let ended = self.segment.take().map(|open| open.next).unwrap_or_default();
-        self.open_segment(window)?;
-        if ended.line == 1 && self.segment.is_some() && window.stop.is_none() {
+        let Some(next) = self.source.next_segment()? else {
+            self.is_done = true;
+            return Ok(());
+        };
+        // What is misnamed is no segment that could come after it.
+        if ended.line == 1 && next.place != SegmentPlace::Misnamed {
             self.stop(window, FaultCode::EmptySegment, ended, "an empty segment is not the last".into());
+        } else {
+            self.begin_segment(next, window);
         }
         Ok(())
     }
@@ -191,18 +226,25 @@ impl<'s> Framer<'s> {
     }
 }
 
-/// Moves the complete lines of `pending`, as many as a window takes, into the window.
-fn cut_lines(open: &mut Open, window: &mut Window) {
+/// Moves the complete lines of `pending`, as many as fit, into the window. Tells how many.
+fn cut_lines(open: &mut Open, window: &mut Window) -> u64 {
     let mut start = 0;
-    for end in memchr::memchr_iter(b'\n', &open.pending).take(WINDOW_LINES) {
+    let piece = window.pieces.len();
+    let room = WINDOW_LINES - window.lines.len();
+    for end in memchr::memchr_iter(b'\n', &open.pending).take(room) {
         let place = open.next.clone();
         open.next.line += 1;
         open.next.offset += (end + 1 - start) as u64;
-        window.lines.push((start..end, place));
+        window.lines.push(Line { piece, range: start..end, place });
         start = end + 1;
     }
+    if start == 0 {
+        return 0;
+    }
     let rest = open.pending.split_off(start);
-    window.raw = std::mem::replace(&mut open.pending, rest);
+    window.length += start;
+    window.pieces.push(std::mem::replace(&mut open.pending, rest));
+    (window.lines.len() - (WINDOW_LINES - room)) as u64
 }
 
 fn unframed(place: Place, is_ended_by_line_feed: bool) -> Stop {
@@ -227,7 +269,7 @@ mod tests {
         let mut lines = Vec::new();
         loop {
             let window = framer.next_window().unwrap();
-            assert!(window.raw.len() <= WINDOW_LEN && window.len() <= WINDOW_LINES);
+            assert!(window.length <= WINDOW_LEN && window.len() <= WINDOW_LINES);
             for index in 0..window.len() {
                 let (bytes, place) = window.line(index).unwrap();
                 lines.push((bytes.to_vec(), place.clone()));
@@ -287,7 +329,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn small_segments_share_windows() {
+        let mut parts = Vec::new();
+        let mut want = Vec::new();
+        for seq in 0..10_000 {
+            let line = "x".repeat(seq * 7919 % 500);
+            want.push(line.clone());
+            parts.push((seq as u64, &*Box::leak((line + "\n").into_boxed_str())));
+        }
+        let mut source = Segments(parts);
+        let mut framer = Framer::new(&mut source);
+        let (mut windows, mut got) = (0, Vec::new());
+        loop {
+            let window = framer.next_window().unwrap();
+            assert!(window.stop.is_none() && window.length <= WINDOW_LEN && window.len() <= WINDOW_LINES);
+            for index in 0..window.len() {
+                let (bytes, place) = window.line(index).unwrap();
+                assert_eq!((place.line, place.offset), (1, 0));
+                assert_eq!(place.segment.as_deref(), Some(got.len().to_string().as_str()));
+                got.push(String::from_utf8(bytes.to_vec()).unwrap());
+            }
+            if window.is_last {
+                break;
+            }
+            windows += 1;
+        }
+        assert_eq!(got, want);
+        assert!(windows < 10, "{windows}");
+    }
+
     struct Segments(Vec<(u64, &'static str)>);
+
+    const MISNAMED: u64 = u64::MAX;
 
     impl Source for Segments {
         fn next_segment(&mut self) -> Result<Option<Segment>, SourceError> {
@@ -296,7 +370,8 @@ mod tests {
             }
             let (seq, text) = self.0.remove(0);
             let bytes = Box::new(Cursor::new(text.as_bytes()));
-            Ok(Some(Segment { name: Some(seq.to_string()), first_seq: Some(seq), bytes }))
+            let place = if seq == MISNAMED { SegmentPlace::Misnamed } else { SegmentPlace::From(seq) };
+            Ok(Some(Segment { name: Some(seq.to_string()), place, bytes }))
         }
 
         fn checkpoints(&mut self) -> Result<Vec<CheckpointFile>, SourceError> {
@@ -314,6 +389,11 @@ mod tests {
             (vec![(1, "a\n")], 0, Some(SegmentName)),
             (vec![(0, "a\nb\n"), (1, "c\n")], 2, Some(SegmentName)),
             (vec![(0, "a\n"), (1, ""), (1, "b\n")], 1, Some(EmptySegment)),
+            // Emptied: what follows has the right name, and the first wrong segment is named.
+            (vec![(0, "a\n"), (1, ""), (2, "b\n")], 1, Some(EmptySegment)),
+            (vec![(0, "a\n"), (MISNAMED, "b\n")], 1, Some(SegmentName)),
+            (vec![(0, "a\n"), (1, ""), (MISNAMED, "b\n")], 1, Some(SegmentName)),
+            (vec![(0, "a\n"), (1, ""), (3, ""), (MISNAMED, "b\n")], 1, Some(EmptySegment)),
             (vec![(0, ""), (0, "")], 0, Some(EmptySegment)),
             (vec![(0, "a\nb"), (1, "c\n")], 1, Some(TornTail)),
         ];

@@ -17,6 +17,7 @@
 
 mod chain;
 mod claims;
+mod directory;
 mod framing;
 mod judging;
 mod notes;
@@ -27,8 +28,9 @@ mod tree;
 mod verify;
 
 pub use claims::{Claim, ClaimName};
+pub use directory::{CutTail, Inventory, LedgerDir};
 pub use report::{Code, LedgerFault, Report, SerialGap, Verdict};
-pub use source::{CheckpointFile, LedgerBytes, LedgerFile, Segment, Source, SourceError};
+pub use source::{CheckpointFile, LedgerBytes, LedgerFile, Segment, SegmentPlace, Source, SourceError};
 pub use verify::{AsOf, Options, Progress, load, state_at, state_at_with, verify, verify_with};
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use countersign_projection::governance::RefusalCode;
 use serde::Serialize;
 
 use crate::claims::{Claim, claims};
+use crate::directory::Inventory;
 use crate::framing::Place;
 use crate::rules::Facts;
 
@@ -145,6 +146,8 @@ pub struct Report {
     pub withheld: u64,
     /// Serials that no statement has, sorted by key id. A gap may be a dropped statement, a refused one, or one never sent.
     pub serial_gaps: Vec<SerialGap>,
+    /// What lies with the segments, where the ledger is a directory. None of it is a fault, and none of it was looked into.
+    pub inventory: Option<Inventory>,
 }
 
 /// The facts that a report is made of.
@@ -162,6 +165,7 @@ pub(crate) struct Finding {
     pub(crate) signatures: u64,
     pub(crate) withheld: u64,
     pub(crate) serial_gaps: Vec<SerialGap>,
+    pub(crate) inventory: Option<Inventory>,
     pub(crate) fault: Option<LedgerFault>,
 }
 
@@ -185,6 +189,7 @@ impl Report {
             needs_rules: finding.needs_rules,
             withheld: finding.withheld,
             serial_gaps: finding.serial_gaps,
+            inventory: finding.inventory,
             fault: finding.fault,
         }
     }
@@ -196,7 +201,7 @@ impl Report {
     }
 
     /// One JSON object on one line: `verdict`, `entries`, `size`, `root`, `ledger`, `anchored`, `rules`, `governors_quorum`,
-    /// `fault` and `claims`, in that order.
+    /// `fault` and `claims`, in that order; for a directory `directory` behind them.
     #[must_use]
     pub fn to_json(&self) -> String {
         let fault = self.fault.as_ref().map(|fault| JsonFault {
@@ -220,6 +225,7 @@ impl Report {
                 .map(|(quorum, governors)| JsonQuorum { quorum, governors }),
             fault,
             claims: &self.claims,
+            directory: self.inventory.as_ref(),
         };
         serde_json::to_string(&json).expect("text and numbers with fixed names can be written as JSON")
     }
@@ -273,6 +279,9 @@ impl fmt::Display for Report {
         writeln!(f, "  anchored   {}", count(self.anchored, "entry", "entries"))?;
         writeln!(f, "  rules      {}", self.rules.map_or_else(none, |rules| format!("version {rules}")))?;
         writeln!(f, "  governors  {quorum}")?;
+        if let Some(inventory) = &self.inventory {
+            show_inventory(inventory, self.size, f)?;
+        }
         writeln!(f)?;
         for claim in &self.claims {
             writeln!(
@@ -293,8 +302,34 @@ impl fmt::Display for Report {
     }
 }
 
+/// What lies in the directory, in lines of the report for a person.
+fn show_inventory(inventory: &Inventory, entries: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let segments = count(inventory.segments, "segment", "segments");
+    let durable = inventory.durable.map(|size| {
+        let less = if size > entries { ": more than are good here" } else { "" };
+        format!("; its writer noted {} as durable{less}", count(size, "entry", "entries"))
+    });
+    writeln!(f, "  directory  {segments}{}", durable.unwrap_or_default())?;
+    for tail in inventory.cut.iter().take(SHOWN_NAMES) {
+        let bytes = count(tail.bytes, "byte", "bytes");
+        writeln!(f, "  kept       {}: {bytes} that a recovery cut off", printable(&tail.name))?;
+    }
+    for name in inventory.foreign.iter().take(SHOWN_NAMES) {
+        writeln!(f, "  foreign    {}: no part of the ledger, not looked at", printable(name))?;
+    }
+    let shown = |names: usize| names.saturating_sub(SHOWN_NAMES) as u64;
+    let more = inventory.unnamed + shown(inventory.cut.len()) + shown(inventory.foreign.len());
+    if more > 0 {
+        writeln!(f, "  more       {} of these kinds", count(more, "file", "files"))?;
+    }
+    Ok(())
+}
+
 /// How many keys with gaps the report for a person lists.
 const SHOWN_GAPS: usize = 20;
+
+/// How many kept and how many foreign files it names.
+const SHOWN_NAMES: usize = 20;
 
 #[derive(Serialize)]
 struct JsonReport<'a> {
@@ -308,6 +343,8 @@ struct JsonReport<'a> {
     governors_quorum: Option<JsonQuorum>,
     fault: Option<JsonFault<'a>>,
     claims: &'a [Claim],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    directory: Option<&'a Inventory>,
 }
 
 #[derive(Serialize)]

@@ -1,10 +1,12 @@
-//! Where the bytes come from: a file, bytes in memory, or anything that yields segments.
+//! Where the bytes come from: a file, a directory, bytes in memory, or anything that yields segments.
 
 use std::fs::{self, File};
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use countersign_core::note::MAX_NOTE_LEN;
+
+use crate::directory::Inventory;
 
 /// What a ledger is read from. Nothing that it gives is believed.
 pub trait Source: Send {
@@ -24,16 +26,32 @@ pub trait Source: Send {
     fn total_bytes(&self) -> Option<u64> {
         None
     }
+
+    /// What else lies with the segments, where they are files of a directory: for the report, which does not judge it.
+    fn inventory(&self) -> Option<Inventory> {
+        None
+    }
 }
 
 /// Consecutive entries, each followed by a line feed.
 pub struct Segment {
     /// What a report calls it; none where the ledger is one file.
     pub name: Option<String>,
-    /// The seq that its name says its first entry has.
-    pub first_seq: Option<u64>,
+    /// Where it says that it stands.
+    pub place: SegmentPlace,
     /// The bytes.
     pub bytes: Box<dyn Read + Send>,
+}
+
+/// What the name of a segment says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SegmentPlace {
+    /// Nothing: there is one, and it is the whole ledger.
+    Whole,
+    /// The seq of its first entry.
+    From(u64),
+    /// It is no name that a segment may have. Such a one comes after all others, and is never read.
+    Misnamed,
 }
 
 /// The bytes of a file that claims to be a checkpoint.
@@ -89,7 +107,11 @@ impl LedgerFile {
 
 impl Source for LedgerFile {
     fn next_segment(&mut self) -> Result<Option<Segment>, SourceError> {
-        Ok(self.file.take().map(|file| Segment { name: None, first_seq: None, bytes: Box::new(file) }))
+        Ok(self.file.take().map(|file| Segment {
+            name: None,
+            place: SegmentPlace::Whole,
+            bytes: Box::new(file),
+        }))
     }
 
     fn checkpoints(&mut self) -> Result<Vec<CheckpointFile>, SourceError> {
@@ -133,7 +155,7 @@ impl Source for LedgerBytes {
     fn next_segment(&mut self) -> Result<Option<Segment>, SourceError> {
         Ok(self.entries.take().map(|bytes| Segment {
             name: None,
-            first_seq: None,
+            place: SegmentPlace::Whole,
             bytes: Box::new(Cursor::new(bytes)),
         }))
     }
@@ -162,6 +184,18 @@ pub enum SourceError {
         /// Which.
         path: PathBuf,
     },
+    /// It is no directory, or a symbolic link to one, which is not followed.
+    #[error("not a directory: `{}`", path.display())]
+    NotADirectory {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The directory is none of a ledger: `entries` is missing in it.
+    #[error("not a ledger: `{}` has no directory `entries`", path.display())]
+    NotALedger {
+        /// Which.
+        path: PathBuf,
+    },
     /// Reading failed; the source says how.
     #[error("`{name}` can not be read")]
     Read {
@@ -173,7 +207,7 @@ pub enum SourceError {
 }
 
 /// Opens a regular file for reading and tells its length in bytes.
-fn open(path: &Path) -> Result<(File, u64), SourceError> {
+pub(crate) fn open(path: &Path) -> Result<(File, u64), SourceError> {
     let read = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => SourceError::Missing { path: path.to_owned() },
         _ => SourceError::Read { name: path.display().to_string(), source },

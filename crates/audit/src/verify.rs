@@ -1,10 +1,11 @@
-//! The pipeline: one window is judged while the next one is read and its signatures are checked.
+//! The pipeline: one window is judged while the signatures of the next are verified and the one after that is read.
 
 use countersign_core::id::LedgerId;
 use countersign_core::time::Timestamp;
 use countersign_projection::governance::{JudgedEntry, State};
 
-use crate::chain::{Batch, Chain, ChainFault};
+use crate::chain::{Batch, Chain, ChainFault, Lines};
+use crate::directory::Inventory;
 use crate::framing::Place;
 use crate::judging::Judging;
 use crate::notes::{Ledger, Notes};
@@ -129,34 +130,44 @@ pub(crate) fn run<D: Door>(
     let files = [source.checkpoints()?, options.checkpoints.clone()].concat();
     let notes = Notes::read(&files);
     let total_bytes = source.total_bytes();
-    let mut chain = Chain::new(source);
+    let mut lines = Lines::new(source);
+    let mut chain = Chain::default();
     let mut judging = Judging::<D>::new(notes.marks(), options.ledger_id.clone(), as_of);
 
-    let mut batch = chain.next_batch()?;
+    let mut read = Some(lines.next_batch()?);
+    let mut batch = Batch::default();
     let mut end;
     let fault = loop {
-        let Batch { entries, stop, is_last, bytes_read, end: reached } = batch;
-        end = reached;
-        let mut next = None;
+        // Entries are judged while signatures of those after them are verified, and the ones after those are read.
+        let linked = read.take().map(|read| chain.link(read, &mut lines)).transpose()?;
+        let goes_on = linked.as_ref().is_some_and(|linked| !linked.is_last());
+        let (mut next_read, mut next) = (None, None);
+        let Batch { entries, end: reached } = batch;
         let verdict = rayon::in_place_scope(|scope| {
-            if !is_last {
-                scope.spawn(|_| next = Some(chain.next_batch()));
+            if goes_on {
+                scope.spawn(|_| next_read = Some(lines.next_batch()));
+            }
+            if let Some(linked) = linked {
+                scope.spawn(|_| next = Some(linked.verify(&chain)));
             }
             judging.take(entries, on_entry)
         });
-        on_progress(Progress { bytes: bytes_read, total_bytes, entries: judging.judged });
+        on_progress(Progress { bytes: reached.bytes_read, total_bytes, entries: judging.judged });
+        end = reached.place;
         if let Err(fault) = verdict {
             break Some(fault);
         }
-        if let Some(stop) = stop {
+        if let Some(stop) = reached.stop {
             break Some(decided(stop, &judging, &notes));
         }
+        read = next_read.transpose()?;
         match next {
-            Some(next) => batch = next?,
+            Some(next) => batch = next,
             None => break None,
         }
     };
-    Ok(conclude(fault, judging, &notes, options, &end))
+    let inventory = source.inventory();
+    Ok(conclude(fault, judging, &notes, options, &end, inventory))
 }
 
 /// Adds to a fault between the last two entries what a checkpoint tells about it.
@@ -178,6 +189,7 @@ fn conclude<D: Door>(
     notes: &Notes,
     options: &Options,
     end: &Place,
+    inventory: Option<Inventory>,
 ) -> Outcome<D> {
     let facts = D::facts(&judging.state);
     let good = fault.as_ref().map_or(judging.linked, |fault| fault.seq);
@@ -212,6 +224,7 @@ fn conclude<D: Door>(
         signatures: judging.signatures,
         withheld: judging.withheld,
         serial_gaps: judging.serial_gaps(),
+        inventory,
         fault,
     });
     Outcome { report, state }

@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 
-use common::{World, at, audit, fault, join};
+use common::{Folder, World, at, audit, fault, join};
 use countersign_audit::{
     AsOf, CheckpointFile, LedgerBytes, LedgerFile, Options, Source, SourceError, load, state_at, verify,
     verify_with,
@@ -14,29 +14,6 @@ use countersign_audit::{
 use countersign_core::id::{Principal, Resource, Role};
 use countersign_core::note::MAX_NOTE_LEN;
 use countersign_projection::governance::Answer;
-
-/// A folder of its own that goes when the test is over.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("countersign-audit-{}-{name}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn put(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.0.join(name);
-        fs::write(&path, bytes).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
 
 #[test]
 fn a_file_is_verified_with_the_checkpoint_beside_it() {

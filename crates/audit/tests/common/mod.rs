@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, unreachable_pub, missing_docs, reason = "tests")]
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
 
 use countersign_audit::{CheckpointFile, LedgerBytes, Options, Report, verify};
 use countersign_core::checkpoint::Checkpoint;
@@ -345,4 +347,27 @@ pub fn fault(report: &Report) -> Option<(u64, String)> {
 
 pub fn at(seq: u64, code: &str) -> Option<(u64, String)> {
     Some((seq, code.to_owned()))
+}
+
+/// A folder of its own that goes when the test is over.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("countersign-audit-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn put(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
 }
