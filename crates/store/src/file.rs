@@ -11,14 +11,18 @@
 //!   lock                                 held by the one writer
 //! ```
 //!
-//! Only `entries` and `checkpoint` are the ledger; docs/format.md, section 10, says all of it. [`FileStore`] writes it.
+//! Only `entries` and `checkpoint` are the ledger; docs/format.md, section 10, says all of it. [`FileStore`] writes it, [`FileReader`] reads it
+//! while another process writes, and [`inspect()`] tells what is there.
 
 mod error;
 mod evidence;
+mod index;
+mod inspect;
 mod io;
 mod lines;
 mod names;
 mod options;
+mod reader;
 mod recover;
 mod reply;
 mod segment;
@@ -29,7 +33,9 @@ mod writer;
 
 pub use error::OpenError;
 pub use evidence::Evidence;
+pub use inspect::{Kept, Report, Segment, Torn, inspect, inspect_in};
 pub use lines::LineFault;
 pub use options::{MAX_READ_SIZE, Options, SEGMENT_SIZE};
+pub use reader::FileReader;
 pub use recover::{Cut, Recovery};
 pub use store::FileStore;

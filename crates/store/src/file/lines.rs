@@ -50,17 +50,22 @@ pub(super) struct Scanned {
     pub(super) rest: Rest,
 }
 
-/// Reads the lines between two offsets strictly, as entries behind `head`; `found` gets each with the offset of its end.
+/// Reads the lines between two offsets strictly, as entries behind `head`, until there are `most` entries in all; `found` gets
+/// each with the offset of its end.
 pub(super) fn scan(
     file: &impl VfsFile,
     start: u64,
     end: u64,
     mut head: Head,
+    most: u64,
     mut found: impl FnMut(&Entry, u64),
 ) -> io::Result<Scanned> {
     let mut lines = Lines::new(file, start, end);
     loop {
         let at = lines.offset();
+        if head.size >= most {
+            return Ok(Scanned { head, end: at, rest: Rest::Nothing });
+        }
         let rest = match lines.next()? {
             Next::End => Rest::Nothing,
             Next::Unfinished => Rest::Torn,

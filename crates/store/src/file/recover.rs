@@ -10,6 +10,7 @@ use countersign_core::entry::{Entry, Head};
 
 use super::error::{OpenError, at};
 use super::evidence::{HeadFile, Known};
+use super::inspect;
 use super::io::{
     append_all, copy, open, open_if_there, parent, remove_if_there, replace, same, uninterrupted,
 };
@@ -73,7 +74,7 @@ pub(super) fn recover<V: Vfs>(vfs: &V, dir: &Path, options: &Options) -> Result<
     if !is_there {
         uninterrupted(|| vfs.create_dir(dir)).map_err(at(dir))?;
     }
-    let Survey { has_entries, foreign } = survey(vfs, dir)?;
+    let Survey { has_entries, mut foreign } = survey(vfs, dir)?;
     let lock = uninterrupted(|| vfs.try_lock(&dir.join(LOCK))).map_err(at(dir))?;
     let lock = lock.ok_or_else(|| OpenError::Locked { path: dir.to_owned() })?;
     let root = uninterrupted(|| vfs.open_dir(dir)).map_err(at(dir))?;
@@ -85,12 +86,13 @@ pub(super) fn recover<V: Vfs>(vfs: &V, dir: &Path, options: &Options) -> Result<
     }
     let entries = uninterrupted(|| vfs.open_dir(&place)).map_err(at(&place))?;
     let known = Known::read(vfs, dir)?;
+    foreign.extend(inspect::foreign(vfs, dir)?);
     let mut work =
         Work { vfs, dir, options, entries, known, recovery: Recovery { foreign, ..Recovery::default() } };
     let names = work.list()?;
     let (sealed, before) = sealed(vfs, dir, &names.segments, work.known.size(), true)?;
     let (active, head) = {
-        let last = names.segments.last().map(|(first, _)| *first);
+        let last = names.segments.last().copied();
         for (first, offset, kept) in &names.rewrites {
             work.resume(*first, *offset, kept, Some(*first) == last)?;
         }
@@ -149,20 +151,21 @@ pub(super) fn survey<V: Vfs>(vfs: &V, dir: &Path) -> Result<Survey, OpenError> {
 pub(super) fn sealed<V: Vfs>(
     vfs: &V,
     dir: &Path,
-    segments: &[(u64, u64)],
+    segments: &[u64],
     known: u64,
     sync: bool,
 ) -> Result<(Vec<Sealed>, Head), OpenError> {
     let mut head = Head::EMPTY;
     let mut sealed = Vec::new();
-    if let Some((first, _)) = segments.first().filter(|(first, _)| *first != 0) {
+    if let Some(first) = segments.first().filter(|first| **first != 0) {
         return Err(missing(dir, 0, 0, *first));
     }
     for pair in segments.windows(2) {
-        let ((first, size), (next, _)) = (pair[0], pair[1]);
+        let (first, next) = (pair[0], pair[1]);
         let path = names::segment(dir, first);
         let damaged = |offset, seq, fault| OpenError::Damaged { segment: path.clone(), offset, seq, fault };
         let file = open(vfs, &path, Access::Read).map_err(at(&path))?;
+        let size = uninterrupted(|| file.size()).map_err(at(&path))?;
         match Lines::new(&file, 0, size).next().map_err(at(&path))? {
             Next::Line(line) => link(line, head).map_err(|fault| damaged(0, first, fault))?,
             Next::End | Next::Unfinished | Next::TooLong => {
@@ -195,10 +198,10 @@ fn missing(dir: &Path, seq: u64, before: u64, next: u64) -> OpenError {
     OpenError::Damaged { segment, offset: 0, seq, fault: LineFault::Missing }
 }
 
-/// The names in `entries` that matter: segments with their lengths, sorted, and entries that are being written again.
+/// The names in `entries` that matter: the first positions of segments, sorted, and entries that are being written again.
 #[derive(Debug, Default)]
-pub(super) struct Names {
-    pub(super) segments: Vec<(u64, u64)>,
+struct Names {
+    segments: Vec<u64>,
     /// Segment, offset and path of each, sorted.
     rewrites: Vec<(u64, u64, PathBuf)>,
 }
@@ -220,7 +223,7 @@ impl<V: Vfs> Work<'_, V> {
             let path = place.join(&entry.name);
             let name = EntryName::parse(&entry.name).filter(|_| entry.metadata.kind == FileKind::File);
             match name {
-                Some(EntryName::Segment { first }) => names.segments.push((first, entry.metadata.size)),
+                Some(EntryName::Segment { first }) => names.segments.push(first),
                 Some(EntryName::Torn { .. }) => {}
                 Some(EntryName::Rewrite { first, offset }) => {
                     names.rewrites.push((first, offset, path));
@@ -258,7 +261,7 @@ impl<V: Vfs> Work<'_, V> {
                 }
                 active.push(entry, end);
             };
-            scan(&*file, 0, size, before, found).map_err(at(&path))?
+            scan(&*file, 0, size, before, u64::MAX, found).map_err(at(&path))?
         };
         self.judge(&path, &scanned)?;
         if let Some(known) = self.known.head
@@ -370,7 +373,7 @@ impl<V: Vfs> Work<'_, V> {
         self.restore(file, path, &kept)?;
         // The bytes went through memory once more. What is shown is what was verified.
         let size = uninterrupted(|| file.size()).map_err(at(path))?;
-        let again = scan(file, 0, size, before, |_, _| {}).map_err(at(path))?;
+        let again = scan(file, 0, size, before, u64::MAX, |_, _| {}).map_err(at(path))?;
         if again != (Scanned { head, end, rest: Rest::Nothing }) {
             let (offset, seq) = (again.end, again.head.size);
             return Err(OpenError::Damaged {

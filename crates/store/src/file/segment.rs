@@ -8,10 +8,11 @@ use std::sync::{Arc, OnceLock};
 use countersign_core::digest::StatementDigest;
 use countersign_core::entry::Entry;
 
+use super::index::{Fanout, Record};
 use super::io::{open, read_exact, read_up_to};
 use super::lines::{Lines, Next};
 use crate::vfs::{Access, Vfs};
-use crate::{EntryBytes, Found, StoreError};
+use crate::{EntryBytes, StoreError};
 
 /// Of every so many entries of a sealed segment one position is remembered.
 const SPARSENESS: u64 = 64;
@@ -29,11 +30,13 @@ pub(super) struct Sealed {
     pub(super) size: u64,
     /// Where entries `first`, `first` + [`SPARSENESS`], ... start. Made when somebody first reads the segment.
     positions: OnceLock<Arc<[u64]>>,
+    /// Of its index, once that was looked at.
+    pub(super) fanout: OnceLock<Fanout>,
 }
 
 impl Sealed {
     pub(super) fn new(first: u64, next: u64, path: PathBuf, size: u64) -> Self {
-        Self { first, next, path, size, positions: OnceLock::new() }
+        Self { first, next, path, size, positions: OnceLock::new(), fanout: OnceLock::new() }
     }
 
     /// The entries from `from` on that this segment has: at most `max`, at least one, no more bytes than `max_size` unless the first
@@ -72,27 +75,6 @@ impl Sealed {
             seq += 1;
         }
         Ok(read)
-    }
-
-    /// The first entry of the segment whose statement has this digest.
-    pub(super) fn find<V: Vfs>(
-        &self,
-        vfs: &V,
-        digest: &StatementDigest,
-    ) -> Result<Option<Found>, StoreError> {
-        let file = open(vfs, &self.path, Access::Read).map_err(unavailable)?;
-        let mut lines = Lines::new(&file, 0, self.size);
-        for seq in self.first..self.next {
-            let damaged = |detail: String| StoreError::Damaged { seq, detail };
-            let Next::Line(line) = lines.next().map_err(unavailable)? else {
-                return Err(damaged("the line is not there".into()));
-            };
-            let entry = Entry::parse(line).map_err(|fault| damaged(fault.to_string()))?;
-            if entry.signed().digest() == *digest {
-                return Ok(Some(Found { seq, bytes: entry.bytes().clone() }));
-            }
-        }
-        Ok(None)
     }
 
     /// One pass over the bytes, which also shows whether the segment has as many lines as its successor's name says.
@@ -171,6 +153,14 @@ impl<V: Vfs> Active<V> {
         let fits = |end: &&u64| usize::try_from(**end - start).is_ok_and(|size| size <= max_size);
         let count = self.ends[index..].iter().take(max).take_while(fits).count().max(1);
         Plan { file: self.file.clone(), start, ends: self.ends[index..index + count].to_vec() }
+    }
+
+    /// What its index says once it is sealed.
+    pub(super) fn records(&self) -> Vec<Record> {
+        let record = |(digest, place): (&StatementDigest, &u32)| {
+            Record::new(digest, *place, self.start(usize::try_from(*place).unwrap_or(0)))
+        };
+        self.places.iter().map(record).collect()
     }
 
     /// The same as a sealed segment.

@@ -99,6 +99,11 @@ pub(super) fn keep<V: Vfs>(vfs: &V, dir: &Path, root: &V::Dir, set: &SnapshotSet
             append_all(file, payload)
         })?;
     }
+    for entry in uninterrupted(|| vfs.read_dir(&place))? {
+        if SnapshotName::parse(&entry.name) == Some(SnapshotName::Unfinished) {
+            remove_if_there(vfs, &place.join(entry.name))?;
+        }
+    }
     let sets = list(vfs, dir)?;
     let oldest = sets.keys().rev().nth(KEPT_SETS - 1).copied().unwrap_or(0);
     for (size, names) in sets {

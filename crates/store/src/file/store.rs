@@ -11,6 +11,7 @@ use countersign_core::digest::StatementDigest;
 use countersign_core::entry::Head;
 
 use super::error::{OpenError, at};
+use super::index::Indexes;
 use super::io::uninterrupted;
 use super::options::Options;
 use super::recover::{Opened, Recovery, recover};
@@ -93,10 +94,19 @@ impl<V: Vfs> FileStore<V> {
         let Opened { lock, root, entries, sealed, active, head, head_file, checkpoint, recovery } = opened;
         let file = active.file.clone();
         let view = View::new(head, sealed, active, checkpoint);
-        let shared = Arc::new(Shared::new(vfs, dir.to_owned(), options, view));
-        let (head_file, lock) = (Some(head_file), Arc::new(lock));
-        let mut writer =
-            Writer { shared: shared.clone(), root, entries, file, head_file, _lock: lock.clone() };
+        let Options { segment_size, max_read_size, hooks, .. } = options;
+        let shared = Shared::new(vfs, dir.to_owned(), max_read_size, Indexes::new(true), view);
+        let (shared, lock) = (Arc::new(shared), Arc::new(lock));
+        let mut writer = Writer {
+            shared: shared.clone(),
+            segment_size,
+            hooks,
+            root,
+            entries,
+            file,
+            head_file: Some(head_file),
+            _lock: lock.clone(),
+        };
         let (jobs, queue) = mpsc::channel();
         let work = move || {
             for job in queue {

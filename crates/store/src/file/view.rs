@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use countersign_core::digest::StatementDigest;
 use countersign_core::entry::Head;
 
-use super::options::Options;
+use super::index::Indexes;
 use super::segment::{Active, Sealed, unavailable};
 use crate::vfs::Vfs;
 use crate::{EntryBytes, Found, NoteBytes, StoreError};
@@ -20,7 +20,8 @@ use crate::{EntryBytes, Found, NoteBytes, StoreError};
 pub(super) struct Shared<V: Vfs> {
     pub(super) vfs: V,
     pub(super) dir: PathBuf,
-    pub(super) options: Options,
+    pub(super) max_read_size: usize,
+    indexes: Indexes,
     view: Mutex<View<V>>,
 }
 
@@ -51,8 +52,8 @@ impl<V: Vfs> View<V> {
 }
 
 impl<V: Vfs> Shared<V> {
-    pub(super) fn new(vfs: V, dir: PathBuf, options: Options, view: View<V>) -> Self {
-        Self { vfs, dir, options, view: Mutex::new(view) }
+    pub(super) fn new(vfs: V, dir: PathBuf, max_read_size: usize, indexes: Indexes, view: View<V>) -> Self {
+        Self { vfs, dir, max_read_size, indexes, view: Mutex::new(view) }
     }
 
     pub(super) fn view(&self) -> MutexGuard<'_, View<V>> {
@@ -62,7 +63,7 @@ impl<V: Vfs> Shared<V> {
 
     /// As [`crate::Store::read`].
     pub(super) fn read(&self, from: u64, max: usize) -> Result<Vec<EntryBytes>, StoreError> {
-        let max_size = self.options.max_read_size;
+        let max_size = self.max_read_size;
         let (sealed, plan) = {
             let view = self.view();
             if from >= view.head.size || max == 0 {
@@ -101,7 +102,7 @@ impl<V: Vfs> Shared<V> {
         };
         // The first entry with a statement is asked for, and older segments hold earlier ones.
         for segment in sealed {
-            if let Some(found) = segment.find(&self.vfs, digest)? {
+            if let Some(found) = self.indexes.find(&self.vfs, &self.dir, &segment, digest)? {
                 return Ok(Some(found));
             }
         }

@@ -8,8 +8,10 @@ use countersign_core::entry::{Entry, Head, leaf_hash};
 use countersign_core::note::MAX_NOTE_LEN;
 
 use super::evidence::{HeadFile, checkpoint_size};
+use super::index;
 use super::io::{ReplaceError, append_all, open, read_exact, read_whole, replace, uninterrupted};
 use super::names::{self, CHECKPOINT};
+use super::options::Hooks;
 use super::segment::{Active, unavailable};
 use super::view::Shared;
 use crate::vfs::{Access, FileKind, Vfs, VfsDir as _, VfsFile as _};
@@ -19,6 +21,8 @@ use crate::{AppendError, Batch, NoteBytes, StoreError};
 #[derive(Debug)]
 pub(super) struct Writer<V: Vfs> {
     pub(super) shared: Arc<Shared<V>>,
+    pub(super) segment_size: u64,
+    pub(super) hooks: Hooks,
     pub(super) root: V::Dir,
     pub(super) entries: V::Dir,
     /// The active segment.
@@ -52,11 +56,8 @@ impl<V: Vfs> Writer<V> {
             return Err(self.poison_undisturbed(end.head.size, what).into());
         }
         let size = missing.iter().map(|entry| entry.bytes().len() as u64 + 1).sum::<u64>();
-        let end = if end.last.1 > 0 && end.last.1 + size > self.shared.options.segment_size {
-            self.roll(&end)?
-        } else {
-            end
-        };
+        let end =
+            if end.last.1 > 0 && end.last.1 + size > self.segment_size { self.roll(&end)? } else { end };
         let ends = self.write(&end, missing, size)?;
         self.publish(missing, &ends);
         Ok(batch.head())
@@ -115,10 +116,15 @@ impl<V: Vfs> Writer<V> {
             return Err(self.poison(error));
         }
         self.file = Arc::new(file);
-        let mut view = self.shared.view();
-        let sealed = view.active.seal();
-        view.sealed.push(Arc::new(sealed));
-        view.active = Active::new(first, &path, self.file.clone());
+        let (sealed, mut records) = {
+            let mut view = self.shared.view();
+            let (sealed, records) = (Arc::new(view.active.seal()), view.active.records());
+            view.sealed.push(sealed.clone());
+            view.active = Active::new(first, &path, self.file.clone());
+            (sealed, records)
+        };
+        // Where it can not be written, it is made when somebody looks for it.
+        let _ = index::write(&self.shared.vfs, &self.shared.dir, &sealed, end.head.leaf, &mut records);
         Ok(End { head: end.head, first, last: (0, 0) })
     }
 
@@ -131,7 +137,7 @@ impl<V: Vfs> Writer<V> {
             buffer.push(b'\n');
             ends.push(end.last.1 + buffer.len() as u64);
         }
-        if let Some(change) = self.shared.options.hooks.before_write {
+        if let Some(change) = self.hooks.before_write {
             change(&mut buffer);
         }
         if let Err(error) = append_all(&*self.file, &buffer) {

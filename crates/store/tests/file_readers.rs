@@ -1,0 +1,184 @@
+//! Readers beside a writer see whole, durable entries only: through rolls, recoveries and losses of power.
+
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs;
+use std::io::Write as _;
+
+use common::{TempDir, batch, bytes, entries, entries_of, everything, lines, note};
+use countersign_store::file::{FileReader, FileStore, OpenError, Options};
+use countersign_store::{AppendError, Store as _, StoreError};
+
+#[tokio::test]
+async fn a_reader_follows_a_writer_through_rolls() {
+    let (dir, all) = (TempDir::new("follow"), entries(40));
+    let store = Options::new().segment_size(2_000).open(dir.ledger()).unwrap();
+    let reader = FileReader::open(dir.ledger()).unwrap();
+    assert_eq!(everything(&reader).await, bytes(&[]));
+    let mut at = 0;
+    for count in [1, 2, 3, 5, 1, 8, 20] {
+        store.append(batch(&all[at..at + count])).await.unwrap();
+        at += count;
+        assert_eq!(reader.head().await.unwrap(), all[at - 1].head());
+        assert_eq!(everything(&reader).await, bytes(&all[..at]));
+        let late = FileReader::open(dir.ledger()).unwrap();
+        assert_eq!(everything(&late).await, bytes(&all[..at]));
+        for entry in &all[..at] {
+            let found = reader.find(entry.signed().digest()).await.unwrap().map(|found| found.seq);
+            assert_eq!(found, Some(entry.seq()));
+        }
+    }
+    assert!(fs::read_dir(dir.ledger().join("entries")).unwrap().count() > 4, "there were rolls");
+    store.put_checkpoint(40, note(&all)).await.unwrap();
+    assert_eq!(reader.checkpoint().await.unwrap(), Some(note(&all)));
+}
+
+#[tokio::test]
+async fn f04_a_reader_does_not_see_what_is_written_and_not_synced() {
+    let (dir, all) = (TempDir::new("unsynced"), entries(5));
+    let store = FileStore::open(dir.ledger()).unwrap();
+    store.append(batch(&all[..2])).await.unwrap();
+    let early = FileReader::open(dir.ledger()).unwrap();
+    // As a writer leaves them between its write and its sync, and one that is killed there for ever.
+    let mut file = fs::OpenOptions::new().append(true).open(dir.segment(0)).unwrap();
+    file.write_all(&lines(&all[2..])).unwrap();
+    for reader in [early, FileReader::open(dir.ledger()).unwrap()] {
+        assert_eq!(everything(&reader).await, bytes(&all[..2]));
+        assert_eq!(reader.find(all[3].signed().digest()).await.unwrap(), None);
+    }
+    drop(store);
+    // The next writer makes them durable, and then they are seen.
+    let reader = FileReader::open(dir.ledger()).unwrap();
+    let store = FileStore::open(dir.ledger()).unwrap();
+    assert_eq!(store.recovery().rewritten, 3);
+    assert_eq!(everything(&reader).await, bytes(&all));
+}
+
+#[tokio::test]
+async fn a_reader_goes_on_through_a_recovery_and_through_a_new_file_in_the_place_of_an_empty_segment() {
+    let (dir, all) = (TempDir::new("recovery"), entries(6));
+    let reader = {
+        let store = FileStore::open(dir.ledger()).unwrap();
+        store.append(batch(&all[..2])).await.unwrap();
+        FileReader::open(dir.ledger()).unwrap()
+    };
+    fs::OpenOptions::new().append(true).open(dir.segment(0)).unwrap().write_all(b"torn").unwrap();
+    // An empty segment is removed and made anew by each writer that opens it.
+    for part in [&all[2..3], &all[3..4], &all[4..5]] {
+        let store = Options::new().segment_size(0).open(dir.ledger()).unwrap();
+        store.append(batch(part)).await.unwrap();
+        assert_eq!(everything(&reader).await.len() as u64, part[0].seq() + 1);
+        fs::write(dir.segment(part[0].seq() + 1), b"").unwrap();
+    }
+    assert_eq!(everything(&reader).await, bytes(&all[..5]));
+}
+
+#[tokio::test]
+async fn a_copy_without_the_word_of_a_writer_is_synced_and_shown_whole() {
+    let (dir, all) = (TempDir::new("copy"), entries(9));
+    {
+        let store = Options::new().segment_size(2_000).open(dir.ledger()).unwrap();
+        for entry in &all {
+            store.append(batch(std::slice::from_ref(entry))).await.unwrap();
+        }
+        store.put_checkpoint(4, note(&all[..4])).await.unwrap();
+    }
+    fs::remove_file(dir.ledger().join("head")).unwrap();
+    fs::OpenOptions::new().append(true).open(last_segment(&dir)).unwrap().write_all(b"torn").unwrap();
+    let reader = FileReader::open(dir.ledger()).unwrap();
+    assert_eq!(everything(&reader).await, bytes(&all));
+}
+
+#[tokio::test]
+async fn a_reader_trusts_the_checkpoint_where_a_loss_of_power_took_lines_of_head_away() {
+    let (dir, all) = (TempDir::new("stale"), entries(6));
+    let head = dir.ledger().join("head");
+    {
+        let store = FileStore::open(dir.ledger()).unwrap();
+        store.append(batch(&all[..2])).await.unwrap();
+        let early = fs::read(&head).unwrap();
+        store.append(batch(&all[2..])).await.unwrap();
+        store.put_checkpoint(5, note(&all[..5])).await.unwrap();
+        fs::write(&head, [&early[..], &[0; 512]].concat()).unwrap();
+    }
+    let reader = FileReader::open(dir.ledger()).unwrap();
+    assert_eq!(everything(&reader).await, bytes(&all[..5]));
+}
+
+#[tokio::test]
+async fn a_reader_refuses_what_is_less_or_other_than_was_durable() {
+    let all = entries(4);
+    let make = async |name| {
+        let dir = TempDir::new(name);
+        let store = FileStore::open(dir.ledger()).unwrap();
+        store.append(batch(&all)).await.unwrap();
+        (dir, store)
+    };
+    let (dir, _store) = make("less").await;
+    let reader = FileReader::open(dir.ledger()).unwrap();
+    fs::write(dir.segment(0), lines(&all[..3])).unwrap();
+    assert!(matches!(
+        FileReader::open(dir.ledger()),
+        Err(OpenError::BelowFloor { entries: 3, floor: 4, .. })
+    ));
+    assert!(matches!(reader.read(0, 10).await, Err(StoreError::Unavailable(_))));
+    let other = entries_of(2, all[2].head(), 1, 1);
+    fs::write(dir.segment(0), lines(&[&all[..3], &other].concat())).unwrap();
+    assert!(matches!(FileReader::open(dir.ledger()), Err(OpenError::OtherHistory { seq: 3 })));
+}
+
+#[tokio::test]
+async fn a_reader_of_less_than_a_writer_made_durable_says_so() {
+    let (dir, all) = (TempDir::new("gone"), entries(4));
+    let store = FileStore::open(dir.ledger()).unwrap();
+    store.append(batch(&all[..2])).await.unwrap();
+    let reader = FileReader::open(dir.ledger()).unwrap();
+    store.append(batch(&all[2..])).await.unwrap();
+    let mut bytes = lines(&all);
+    let third = lines(&all[..2]).len();
+    bytes[third + 3] ^= 1;
+    fs::write(dir.segment(0), bytes).unwrap();
+    assert!(matches!(reader.head().await, Err(StoreError::Damaged { seq: 2, .. })));
+}
+
+#[tokio::test]
+async fn a_reader_changes_nothing() {
+    let (dir, all) = (TempDir::new("quiet"), entries(3));
+    drop(FileStore::open(dir.ledger()).unwrap());
+    let before = tree(&dir);
+    let reader = FileReader::open(dir.ledger()).unwrap();
+    assert!(matches!(reader.append(batch(&all)).await, Err(AppendError::NotStored(StoreError::ReadOnly))));
+    assert!(matches!(reader.put_checkpoint(0, note(&[])).await, Err(StoreError::ReadOnly)));
+    assert_eq!(everything(&reader).await, bytes(&[]));
+    assert_eq!(tree(&dir), before);
+    assert!(FileReader::open(dir.path().join("none")).is_err());
+    assert!(!dir.path().join("none").exists());
+}
+
+fn last_segment(dir: &TempDir) -> std::path::PathBuf {
+    let mut paths: Vec<_> =
+        fs::read_dir(dir.ledger().join("entries")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.pop().unwrap()
+}
+
+/// Every file with its bytes.
+fn tree(dir: &TempDir) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut folders = vec![dir.ledger()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push((path.clone(), fs::read(path).unwrap()));
+            }
+        }
+    }
+    files.sort();
+    files
+}
