@@ -1,6 +1,5 @@
 //! The one that writes: entries behind the last, checkpoints in place of the last.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -33,12 +32,15 @@ pub(super) struct Writer<V: Vfs> {
     pub(super) _lock: Arc<V::Lock>,
 }
 
-/// What the writer relies on in the active segment. A copy of what the view says, which only the writer changes.
-struct End {
+/// What the writer relies on at the end. A copy of what the view says, which only the writer changes.
+struct End<V: Vfs> {
     head: Head,
+    /// The position of the first entry of the active segment.
     first: u64,
-    /// Where the last entry starts and ends.
+    /// Where the last entry of it starts and ends; both 0 where it has none.
     last: (u64, u64),
+    /// The segment before it, where it was begun for this very batch.
+    left: Option<(Arc<V::File>, u64)>,
 }
 
 impl<V: Vfs> Writer<V> {
@@ -53,7 +55,7 @@ impl<V: Vfs> Writer<V> {
             return Ok(batch.head());
         }
         if let Some(what) = self.disturbed(&end, &[end.head.size]).map_err(unavailable)? {
-            return Err(self.poison_undisturbed(end.head.size, what).into());
+            return Err(self.poison_disturbed(end.head.size, what).into());
         }
         let size = missing.iter().map(|entry| entry.bytes().len() as u64 + 1).sum::<u64>();
         let end =
@@ -63,14 +65,14 @@ impl<V: Vfs> Writer<V> {
         Ok(batch.head())
     }
 
-    fn end(&self) -> Result<End, StoreError> {
+    fn end(&self) -> Result<End<V>, StoreError> {
         let view = self.shared.view();
         if view.poisoned {
             return Err(StoreError::Poisoned);
         }
         let active = &view.active;
         let last = active.ends.len().checked_sub(1).map_or(0, |index| active.start(index));
-        Ok(End { head: view.head, first: active.first, last: (last, active.size()) })
+        Ok(End { head: view.head, first: active.first, last: (last, active.size()), left: None })
     }
 
     /// Whether the whole batch stands at its place, with others behind it.
@@ -80,22 +82,29 @@ impl<V: Vfs> Writer<V> {
         Ok(last < head.size && leaf_hash(&self.shared.entry(last)?) == batch.head().leaf)
     }
 
-    /// What another writer did, if there is one in spite of the lock: it wrote into the active segment, put another in its place,
-    /// or began one at one of `successors`.
-    fn disturbed(&self, end: &End, successors: &[u64]) -> io::Result<Option<&'static str>> {
+    /// What another writer did, if there is one in spite of the lock. `successors` are where it may have begun a segment.
+    ///
+    /// Each of two looks at what the other changes before it writes, and again after it has: whoever acknowledges was first, and
+    /// the other finds out.
+    fn disturbed(&self, end: &End<V>, successors: &[u64]) -> io::Result<Option<Disturbance>> {
         let (start, size) = end.last;
         if uninterrupted(|| self.file.size())? != size {
-            return Ok(Some("the last segment has another length"));
+            return Ok(Some(Disturbance::Length));
+        }
+        if let Some((file, size)) = &end.left
+            && uninterrupted(|| file.size())? != *size
+        {
+            return Ok(Some(Disturbance::Left));
         }
         let path = names::segment(&self.shared.dir, end.first);
         let found = uninterrupted(|| self.shared.vfs.metadata(&path))?;
         if !found.is_some_and(|found| found.kind == FileKind::File && found.size == size) {
-            return Ok(Some("another file is in the place of the last segment"));
+            return Ok(Some(Disturbance::Replaced));
         }
         for successor in successors.iter().filter(|successor| **successor != end.first) {
             let path = names::segment(&self.shared.dir, *successor);
             if uninterrupted(|| self.shared.vfs.metadata(&path))?.is_some() {
-                return Ok(Some("another segment was begun"));
+                return Ok(Some(Disturbance::Successor));
             }
         }
         if size == 0 {
@@ -103,11 +112,11 @@ impl<V: Vfs> Writer<V> {
         }
         let length = usize::try_from(size - start - 1).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let line = read_exact(&*self.file, start, length)?;
-        Ok((leaf_hash(&line) != end.head.leaf).then_some("the last entry is another one"))
+        Ok((leaf_hash(&line) != end.head.leaf).then_some(Disturbance::LastEntry))
     }
 
     /// Begins the next segment. The one before is synced: nothing is acknowledged, nor is anything shown, before that.
-    fn roll(&mut self, end: &End) -> Result<End, StoreError> {
+    fn roll(&mut self, end: &End<V>) -> Result<End<V>, StoreError> {
         let first = end.head.size;
         let path = names::segment(&self.shared.dir, first);
         let file = open(&self.shared.vfs, &path, Access::CreateNew).map_err(unavailable)?;
@@ -115,7 +124,7 @@ impl<V: Vfs> Writer<V> {
             // The name may be there or not; what is opened anew looks.
             return Err(self.poison(error));
         }
-        self.file = Arc::new(file);
+        let left = Some((std::mem::replace(&mut self.file, Arc::new(file)), end.last.1));
         let (sealed, mut records) = {
             let mut view = self.shared.view();
             let (sealed, records) = (Arc::new(view.active.seal()), view.active.records());
@@ -125,11 +134,11 @@ impl<V: Vfs> Writer<V> {
         };
         // Where it can not be written, it is made when somebody looks for it.
         let _ = index::write(&self.shared.vfs, &self.shared.dir, &sealed, end.head.leaf, &mut records);
-        Ok(End { head: end.head, first, last: (0, 0) })
+        Ok(End { head: end.head, first, last: (0, 0), left })
     }
 
     /// Writes entries behind the end and syncs them; returns where each ends.
-    fn write(&mut self, end: &End, entries: &[Entry], size: u64) -> Result<Vec<u64>, AppendError> {
+    fn write(&mut self, end: &End<V>, entries: &[Entry], size: u64) -> Result<Vec<u64>, AppendError> {
         let mut buffer = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         let mut ends = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -152,23 +161,26 @@ impl<V: Vfs> Writer<V> {
             self.set_poisoned();
             return Err(AppendError::OutcomeUnknown(error.into()));
         }
-        let (head, last) = (entries[entries.len() - 1].head(), entries.len().checked_sub(2));
+        let start = entries.len().checked_sub(2).map_or(end.last.1, |before| ends[before]);
         let after = End {
-            head,
+            head: entries[entries.len() - 1].head(),
             first: end.first,
-            last: (last.map_or(end.last.1, |last| ends[last]), ends[ends.len() - 1]),
+            last: (start, ends[ends.len() - 1]),
+            left: end.left.clone(),
         };
-        match self.disturbed(&after, &[end.head.size, head.size]) {
-            Ok(None) => Ok(ends),
+        let cause = match self.disturbed(&after, &[end.head.size, after.head.size]) {
+            Ok(None) => return Ok(ends),
             Ok(Some(what)) => {
-                self.set_poisoned();
-                Err(AppendError::OutcomeUnknown(Disturbed(what).into()))
+                if matches!(what, Disturbance::Successor) {
+                    // Nobody goes on from here, and nothing but this batch is behind the end that the other goes on from.
+                    let _ = self.file.truncate(end.last.1).and_then(|()| self.file.sync());
+                }
+                what.into()
             }
-            Err(error) => {
-                self.set_poisoned();
-                Err(AppendError::OutcomeUnknown(error.into()))
-            }
-        }
+            Err(error) => error.into(),
+        };
+        self.set_poisoned();
+        Err(AppendError::OutcomeUnknown(cause))
     }
 
     /// Takes back what a failed write left, if that can be proved.
@@ -223,7 +235,7 @@ impl<V: Vfs> Writer<V> {
         let path = self.shared.dir.join(CHECKPOINT);
         let there = read_whole(&self.shared.vfs, &path, MAX_NOTE_LEN as u64).map_err(unavailable)?;
         if there.as_deref() != kept.as_ref().map(|(_, note)| &note[..]) {
-            return Err(self.poison_undisturbed(head.size, "another writer replaced the checkpoint"));
+            return Err(self.poison_disturbed(head.size, Disturbance::Checkpoint));
         }
         match replace(&self.shared.vfs, &self.root, &path, |file| append_all(file, &note)) {
             Ok(()) => {}
@@ -243,9 +255,9 @@ impl<V: Vfs> Writer<V> {
         unavailable(error)
     }
 
-    fn poison_undisturbed(&self, seq: u64, what: &'static str) -> StoreError {
+    fn poison_disturbed(&self, seq: u64, what: Disturbance) -> StoreError {
         self.set_poisoned();
-        StoreError::Damaged { seq, detail: what.to_owned() }
+        StoreError::Damaged { seq, detail: what.to_string() }
     }
 }
 
@@ -261,13 +273,18 @@ fn first_difference(buffer: &[u8], entries: &[Entry]) -> Option<u64> {
 }
 
 /// There is another writer in spite of the lock.
-#[derive(Debug)]
-struct Disturbed(&'static str);
-
-impl fmt::Display for Disturbed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "another writer is at work: {}", self.0)
-    }
+#[derive(Debug, thiserror::Error)]
+enum Disturbance {
+    #[error("another writer wrote into the last segment")]
+    Length,
+    #[error("another writer wrote into the segment that was left")]
+    Left,
+    #[error("another file is in the place of the last segment")]
+    Replaced,
+    #[error("another writer began the next segment")]
+    Successor,
+    #[error("another writer changed the last entry")]
+    LastEntry,
+    #[error("another writer replaced the checkpoint")]
+    Checkpoint,
 }
-
-impl std::error::Error for Disturbed {}
