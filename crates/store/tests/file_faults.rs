@@ -11,6 +11,7 @@ use common::{batch, bytes, entries, everything, lines, note};
 use countersign_core::entry::Entry;
 use countersign_store::file::{FileReader, FileStore, OpenError, Options};
 use countersign_store::vfs::sim::{CallKind, Fault, SimVfs};
+use countersign_store::vfs::{Access, Vfs as _, VfsDir as _, VfsFile as _};
 use countersign_store::{AppendError, KeptSnapshot, SnapshotSet, Store as _, StoreError};
 
 const DIR: &str = "/ledger";
@@ -163,6 +164,102 @@ async fn f13_a_ledger_on_a_full_disk_is_read_and_is_written_again_when_there_is_
     let store = open(&vfs).unwrap();
     store.append(batch(&all[3..])).await.unwrap();
     assert_eq!(everything(&reader).await, bytes(&all));
+}
+
+#[tokio::test]
+async fn f13_space_for_the_batch_and_for_nothing_more_is_enough() {
+    let all = entries(4);
+    let (vfs, store) = ledger(&all[..1]).await;
+    let reader = FileReader::open_in(vfs.clone(), DIR).unwrap();
+    vfs.limit_space(Some(lines(&all[1..2]).len() as u64 + 10));
+    store.append(batch(&all[1..2])).await.unwrap();
+    // The line of `head` did not fit: other processes see the entry with the next that fits.
+    assert_eq!(reader.head().await.unwrap(), all[0].head());
+    vfs.limit_space(None);
+    store.append(batch(&all[2..3])).await.unwrap();
+    assert_eq!(everything(&reader).await, bytes(&all[..3]));
+}
+
+#[tokio::test]
+async fn f06_a_roll_that_fails_stores_nothing_and_what_is_opened_anew_goes_on_durably() {
+    let all = entries(4);
+    let prepared = async || {
+        let vfs = SimVfs::new();
+        let store = Options::new().segment_size(0).open_in(vfs.clone(), DIR).unwrap();
+        store.append(batch(&all[..2])).await.unwrap();
+        (vfs, store)
+    };
+    let (vfs, store) = prepared().await;
+    let start = vfs.call_count();
+    store.append(batch(&all[2..3])).await.unwrap();
+    let calls = vfs.calls()[start..].to_vec();
+    let roll = calls.iter().position(|call| call.kind == CallKind::Append).unwrap();
+    assert!(calls[..roll].iter().any(|call| call.kind == CallKind::SyncDir));
+    for (index, call) in calls.iter().enumerate().take(roll) {
+        for fault in [Fault::Io, Fault::IoAfter, Fault::NoSpace] {
+            let (vfs, store) = prepared().await;
+            vfs.fail(start + index, fault);
+            let answer = store.append(batch(&all[2..3])).await;
+            drop(store);
+            let kind = call.kind;
+            if answer.is_err() {
+                assert!(matches!(answer, Err(AppendError::NotStored(_))), "{kind:?} {fault:?}: {answer:?}");
+            }
+            let store = open(&vfs).unwrap();
+            store.append(batch(&all[2..3])).await.unwrap();
+            for (choice, disk) in vfs.aftermath().disks().take(8) {
+                assert_eq!(
+                    everything(&open(&disk).unwrap()).await,
+                    bytes(&all[..3]),
+                    "{kind:?} {fault:?} {choice}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn f04_a_copy_that_nobody_synced_is_durable_before_it_is_shown() {
+    let all = entries(6);
+    let copy = || {
+        let vfs = SimVfs::new();
+        let entries = Path::new(DIR).join("entries");
+        vfs.create_dir(Path::new(DIR)).unwrap();
+        vfs.create_dir(&entries).unwrap();
+        vfs.open_dir(Path::new(DIR)).unwrap().sync().unwrap();
+        vfs.open_dir(Path::new("/")).unwrap().sync().unwrap();
+        for part in all.chunks(2) {
+            let path = entries.join(format!("{:020}.jsonl", part[0].seq()));
+            let file = vfs.open(&path, Access::CreateNew).unwrap();
+            file.append(&lines(part)).unwrap();
+        }
+        vfs
+    };
+    let vfs = copy();
+    let store = open(&vfs).unwrap();
+    assert_eq!(everything(&store).await, bytes(&all));
+    for (choice, disk) in vfs.aftermath().disks() {
+        assert_eq!(everything(&open(&disk).unwrap()).await, bytes(&all), "writer, disk {choice}");
+    }
+    let vfs = copy();
+    let reader = FileReader::open_in(vfs.clone(), DIR).unwrap();
+    assert_eq!(everything(&reader).await, bytes(&all));
+    for (choice, disk) in vfs.aftermath().disks() {
+        assert_eq!(everything(&open(&disk).unwrap()).await, bytes(&all), "reader, disk {choice}");
+    }
+}
+
+#[tokio::test]
+async fn the_word_of_the_writer_stays_short() {
+    let all = entries(1_200);
+    let (vfs, store) = ledger(&[]).await;
+    let reader = FileReader::open_in(vfs.clone(), DIR).unwrap();
+    for entry in &all {
+        store.append(batch(std::slice::from_ref(entry))).await.unwrap();
+        let head = vfs.metadata(&Path::new(DIR).join("head")).unwrap().unwrap();
+        assert!(head.size <= 64 << 10);
+    }
+    assert_eq!(reader.head().await.unwrap(), all[1_199].head());
 }
 
 #[tokio::test]

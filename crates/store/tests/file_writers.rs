@@ -99,23 +99,69 @@ async fn f11_a_writer_that_slept_through_the_turn_of_another_writes_nothing() {
 
 #[tokio::test]
 async fn f11_a_writer_that_sleeps_between_looking_and_writing_acknowledges_nothing() {
+    // The other writes into the same segment, or begins one.
     for segment_size in [1 << 20, 0] {
         let (vfs, first, second, all, others) = two(segment_size).await;
         let turn = {
             let (second, others) = (second.clone(), others.clone());
-            move || futures_of(second.append(batch(&others))).map(drop).unwrap()
+            move || drop(block_on(second.append(batch(&others))).unwrap())
         };
-        vfs.before_append(turn);
+        vfs.before(When::Append, turn);
         let late = first.append(batch(&all[2..])).await;
         assert!(matches!(late, Err(AppendError::OutcomeUnknown(_))), "{late:?}");
-        // What the first wrote lies where the second would go on, or in a segment that it holds for full.
         let more = entries_of(2, others[1].head(), 1, 1);
         let next = second.append(batch(&more)).await;
         if segment_size > 0 {
+            // What the first wrote lies where the second would go on.
             assert!(matches!(next, Err(AppendError::NotStored(StoreError::Damaged { .. }))), "{next:?}");
             stopped(vfs, first, second, &[&all[..2], &others].concat()).await;
+        } else {
+            next.unwrap();
+            stopped(vfs, first, second, &[&all[..2], &others, &more].concat()).await;
         }
     }
+}
+
+#[tokio::test]
+async fn f11_a_writer_that_sleeps_before_it_begins_a_segment_acknowledges_nothing() {
+    let vfs = Hooked::default();
+    let all = entries(4);
+    let first = Options::new().segment_size(0).open_in(vfs.clone(), DIR).unwrap();
+    first.append(batch(&all[..2])).await.unwrap();
+    vfs.break_lock();
+    let second = Options::new().open_in(vfs.clone(), DIR).unwrap();
+    let others = entries_of(2, all[1].head(), 2, 1);
+    let turn = {
+        let (second, others) = (second.clone(), others.clone());
+        move || drop(block_on(second.append(batch(&others))).unwrap())
+    };
+    vfs.before(When::Create, turn);
+    let late = first.append(batch(&all[2..])).await;
+    assert!(matches!(late, Err(AppendError::OutcomeUnknown(_))), "{late:?}");
+    let more = second.append(batch(&entries_of(2, others[1].head(), 1, 1))).await;
+    assert!(more.is_err() || second.head_now().size == 5);
+}
+
+#[tokio::test]
+async fn f11_a_recovery_cuts_nothing_from_a_segment_that_grew_meanwhile() {
+    let vfs = Hooked::default();
+    let all = entries(4);
+    let path = Path::new(DIR).join("entries").join(format!("{:020}.jsonl", 0));
+    {
+        let store = Options::new().open_in(vfs.clone(), DIR).unwrap();
+        store.append(batch(&all[..2])).await.unwrap();
+    }
+    let torn = &common::lines(&all[2..3])[..50];
+    vfs.inner.open(&path, Access::Write).unwrap().append(torn).unwrap();
+    // Who holds no lock goes on with the line that the recovery takes for torn.
+    let (disk, place) = (vfs.inner.clone(), path.clone());
+    let rest = common::lines(&all[2..3])[50..].to_vec();
+    vfs.before(When::Rename, move || {
+        disk.open(&place, Access::Write).unwrap().append(&rest).unwrap();
+    });
+    assert!(matches!(Options::new().open_in(vfs.clone(), DIR), Err(OpenError::Io { .. })));
+    let store = Options::new().open_in(vfs, DIR).unwrap();
+    assert_eq!(everything(&store).await, bytes(&all[..3]));
 }
 
 #[tokio::test]
@@ -144,23 +190,41 @@ async fn f11_a_checkpoint_of_another_writer_is_not_replaced() {
 }
 
 /// Waits for a future on this thread.
-fn futures_of<T>(future: impl Future<Output = T>) -> T {
+fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
 type Turn = Box<dyn FnOnce() + Send>;
 
-/// A machine on which somebody else has a turn right before a write into a segment.
+/// Before which call somebody else has a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// A write into a segment.
+    Append,
+    /// The making of a segment.
+    Create,
+    /// The putting of a file into its place.
+    Rename,
+}
+
+/// A machine on which somebody else has a turn.
 #[derive(Clone, Default)]
 struct Hooked {
     inner: SimVfs,
-    turn: Arc<Mutex<Option<Turn>>>,
+    turn: Arc<Mutex<Option<(When, Turn)>>>,
     network: Option<&'static str>,
 }
 
 impl Hooked {
-    fn before_append(&self, turn: impl FnOnce() + Send + 'static) {
-        *self.turn.lock().unwrap() = Some(Box::new(turn));
+    fn before(&self, when: When, turn: impl FnOnce() + Send + 'static) {
+        *self.turn.lock().unwrap() = Some((when, Box::new(turn)));
+    }
+
+    fn take_turn(&self, now: When) {
+        let turn = self.turn.lock().unwrap().take_if(|(when, _)| *when == now);
+        if let Some((_, turn)) = turn {
+            turn();
+        }
     }
 
     /// As an administrator does who thinks that it is stale.
@@ -193,10 +257,7 @@ impl VfsFile for HookedFile {
 
     fn append(&self, bytes: &[u8]) -> io::Result<usize> {
         if self.is_segment {
-            let turn = self.vfs.turn.lock().unwrap().take();
-            if let Some(turn) = turn {
-                turn();
-            }
+            self.vfs.take_turn(When::Append);
         }
         self.inner.append(bytes)
     }
@@ -217,6 +278,9 @@ impl Vfs for Hooked {
 
     fn open(&self, path: &Path, access: Access) -> io::Result<HookedFile> {
         let is_segment = path.extension().is_some_and(|extension| extension == "jsonl");
+        if is_segment && access == Access::CreateNew {
+            self.take_turn(When::Create);
+        }
         Ok(HookedFile { inner: self.inner.open(path, access)?, vfs: self.clone(), is_segment })
     }
 
@@ -237,6 +301,7 @@ impl Vfs for Hooked {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.take_turn(When::Rename);
         self.inner.rename(from, to)
     }
 

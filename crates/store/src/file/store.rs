@@ -83,6 +83,12 @@ impl<V: Vfs> FileStore<V> {
         &self.0.shared.dir
     }
 
+    /// The file system that it is in.
+    #[must_use]
+    pub fn vfs(&self) -> &V {
+        &self.0.shared.vfs
+    }
+
     /// The head, without a future.
     #[must_use]
     pub fn head_now(&self) -> Head {
