@@ -104,7 +104,9 @@ async fn f11_a_writer_that_sleeps_between_looking_and_writing_acknowledges_nothi
         let (vfs, first, second, all, others) = two(segment_size).await;
         let turn = {
             let (second, others) = (second.clone(), others.clone());
-            move || drop(block_on(second.append(batch(&others))).unwrap())
+            move || {
+                block_on(second.append(batch(&others))).unwrap();
+            }
         };
         vfs.before(When::Append, turn);
         let late = first.append(batch(&all[2..])).await;
@@ -133,7 +135,9 @@ async fn f11_a_writer_that_sleeps_before_it_begins_a_segment_acknowledges_nothin
     let others = entries_of(2, all[1].head(), 2, 1);
     let turn = {
         let (second, others) = (second.clone(), others.clone());
-        move || drop(block_on(second.append(batch(&others))).unwrap())
+        move || {
+            block_on(second.append(batch(&others))).unwrap();
+        }
     };
     vfs.before(When::Create, turn);
     let late = first.append(batch(&all[2..])).await;
