@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use countersign::core::digest::StatementDigest;
 use countersign::core::event::Event;
 use countersign::core::id::Principal;
+use countersign::ledger::{Ledger, Recorder};
 use countersign::projection::projection::{Projection, Step};
 use countersign::projection::registry::Registry;
-use countersign::projection::runner::Runner;
 use countersign::projection::test_kit::{self, Playground};
+use countersign::store::{Durability, MemoryStore};
 use serde::{Deserialize, Serialize};
 
 /// By owner and month, like `2026-01`: approvals, and the seconds that their requests had been open.
@@ -42,32 +43,34 @@ impl Projection for ApprovalLoad {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Fictional people on a ledger in memory; entries read from any store do as well.
-    let mut ledger = Playground::small();
-    let asked = ledger.request("user:worker-a", "app:billing", "reader", Playground::hold(3_600), None)?;
-    ledger.pass(7_200);
-    ledger.approve("user:owner-a", asked)?;
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // Fictional people on a ledger in memory.
+    let mut company = Playground::small();
+    let asked = company.request("user:worker-a", "app:billing", "reader", Playground::hold(3_600), None)?;
+    company.pass(7_200);
+    company.approve("user:owner-a", asked)?;
 
     // The laws that every projection keeps: the same state by whatever way it was folded.
-    let checked = test_kit::check::<ApprovalLoad>(ledger.entries())?;
+    let checked = test_kit::check::<ApprovalLoad>(company.entries())?;
     println!("{} of {} entries changed the state; every law holds", checked.changes, checked.entries);
 
-    // Every entry is verified and judged on its way in, so what comes out rests on no one's word.
-    let mut runner = Runner::over(Registry::new().with::<ApprovalLoad>()?);
-    for entry in ledger.entries() {
-        runner.replay(entry.clone())?;
-    }
-    let load = runner.view::<ApprovalLoad>()?;
+    // A ledger folds it with every entry that it verifies and judges; views are consistent with their head.
+    let store = MemoryStore::from_entries(company.entries().iter().cloned())?;
+    let recorder = || -> Result<Recorder, Box<dyn std::error::Error>> {
+        let recorder = Recorder::new(Playground::recorder_key()).accepting(Durability::Volatile);
+        Ok(recorder.projections(Registry::new().with::<ApprovalLoad>()?))
+    };
+    let ledger = Ledger::open(store.clone(), recorder()?).await?;
+    let load = ledger.view::<ApprovalLoad>()?;
     println!("after {} entries:", load.head().size);
     for ((owner, month), (approvals, seconds)) in &load.0 {
         println!("  {month}  {owner}  {approvals} approved, {} s open on average", seconds / approvals);
     }
 
     // Signed by the recorder, kept beside the entries: the next start folds only what came after.
-    for snapshot in runner.snapshots(&Playground::recorder_key())? {
-        let header = snapshot.header();
-        println!("snapshot of {}: {} bytes, SHA-256 {}", header.name(), header.length(), header.digest());
-    }
+    ledger.close().await?;
+    let again = Ledger::open(store, recorder()?).await?;
+    println!("opened again from snapshots over {} entries", again.opened().from.size);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Replays a real access history as signed statements, through the public API that a service uses.
 //!
 //! ```text
-//! cargo run --release --example replay_history -- --changes changes.jsonl --owners owners.jsonl --out k8s.jsonl
+//! cargo run --release --example replay_history -- --changes changes.jsonl --owners owners.jsonl --ledger k8s.ledger
 //! ```
 //!
 //! Recorded times are the history's. Keys are derived from names: the ledger shows what the history says, and proves nothing.
@@ -9,20 +9,26 @@
 #[path = "replay_history/mod.rs"]
 mod replay_history;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use countersign::projection::governance::Refusal;
+use countersign::store::{FileStore, MemoryStore};
 use indicatif::{ProgressBar, ProgressStyle};
+use replay_history::driver::Pace;
+use replay_history::plan::Step;
 use replay_history::{BoxError, Tally, driver, history};
 
-const USAGE: &str = "usage: replay_history --changes FILE [--owners FILE] --out FILE.jsonl
+const USAGE: &str = "usage: replay_history --changes FILE [--owners FILE] (--ledger DIR | --out FILE.jsonl)
 
-Replays an access history as signed statements and saves the ledger as one JSON-lines file, with its checkpoint beside it.
+Replays an access history as signed statements.
 
   --changes FILE  the events (tests/history/README.md tells their shape)
   --owners FILE   which scope governs an org or team; without it that of its org
-  --out FILE      where the ledger goes; a ledger of the same history is continued, any other is left alone";
+  --ledger DIR    a new ledger in a directory, durable while it is written
+  --out FILE      one JSON-lines file, written at the end with its checkpoint beside it; a ledger of the same history is
+                  continued, any other is left alone";
 
 /// How many refusals are printed one by one.
 const SHOWN: u32 = 20;
@@ -30,24 +36,44 @@ const SHOWN: u32 = 20;
 struct Args {
     changes: PathBuf,
     owners: Option<PathBuf>,
-    out: PathBuf,
+    into: Into,
+}
+
+/// Where the ledger goes.
+enum Into {
+    Directory(PathBuf),
+    File(PathBuf),
+}
+
+impl Into {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Directory(path) | Self::File(path) => path,
+        }
+    }
 }
 
 impl Args {
     fn parse(mut args: impl Iterator<Item = std::ffi::OsString>) -> Option<Self> {
-        let (mut changes, mut owners, mut out) = (None, None, None);
+        let (mut changes, mut owners, mut out, mut ledger) = (None, None, None, None);
         while let Some(name) = args.next() {
             let place = match name.to_str()? {
                 "--changes" => &mut changes,
                 "--owners" => &mut owners,
                 "--out" => &mut out,
+                "--ledger" => &mut ledger,
                 _ => return None,
             };
             if place.replace(PathBuf::from(args.next()?)).is_some() {
                 return None;
             }
         }
-        Some(Self { changes: changes?, owners, out: out? })
+        let into = match (ledger, out) {
+            (Some(directory), None) => Into::Directory(directory),
+            (None, Some(file)) => Into::File(file),
+            (Some(_), Some(_)) | (None, None) => return None,
+        };
+        Some(Self { changes: changes?, owners, into })
     }
 }
 
@@ -77,28 +103,45 @@ async fn run(args: &Args) -> Result<Tally, BoxError> {
     let bar = ProgressBar::new(sets.iter().map(|set| set.events.len() as u64).sum());
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} events  {msg}  {elapsed} (eta {eta})")?);
     let mut shown = 0;
-    let replayed = driver::replay(
-        &sets,
-        |set| {
-            bar.set_message(set.at.to_string()[..10].to_owned());
-            bar.inc(set.events.len() as u64);
-        },
-        |set, step, refusal| {
-            shown += 1;
-            if shown <= SHOWN {
-                bar.suspend(|| eprintln!("change {}: {refusal}\n  {step:?}", set.change));
+    let mut done = |set: &history::ChangeSet| {
+        bar.set_message(set.at.to_string()[..10].to_owned());
+        bar.inc(set.events.len() as u64);
+    };
+    let mut refused = |set: &history::ChangeSet, step: &Step, refusal: &Refusal| {
+        shown += 1;
+        if shown <= SHOWN {
+            bar.suspend(|| eprintln!("change {}: {refusal}\n  {step:?}", set.change));
+        }
+    };
+    let tally = match &args.into {
+        Into::Directory(path) => {
+            if path.exists() {
+                return Err(format!("{} exists already", path.display()).into());
             }
-        },
-    );
-    let (store, tally) = replayed.await?;
+            let store = FileStore::open(path)?;
+            driver::replay(&sets, store, Pace::InStages, &mut done, &mut refused).await?
+        }
+        Into::File(path) => {
+            let store = MemoryStore::new();
+            let replayed = driver::replay(&sets, store.clone(), Pace::OneByOne, &mut done, &mut refused);
+            let tally = replayed.await?;
+            countersign::store::jsonl::save(&store, path)?;
+            tally
+        }
+    };
     bar.finish_and_clear();
-    countersign::store::jsonl::save(&store, &args.out)?;
     print(args, &tally, started.elapsed())?;
     Ok(tally)
 }
 
 fn print(args: &Args, tally: &Tally, took: Duration) -> Result<(), BoxError> {
-    let bytes = std::fs::metadata(&args.out)?.len();
+    let bytes = match &args.into {
+        Into::File(path) => std::fs::metadata(path)?.len(),
+        Into::Directory(path) => {
+            let segments = std::fs::read_dir(path.join("entries"))?;
+            segments.map(|segment| Ok(segment?.metadata()?.len())).sum::<std::io::Result<u64>>()?
+        }
+    };
     let total: u64 = tally.statements.values().sum();
     println!("statements recorded: {total}");
     for (kind, count) in &tally.statements {
@@ -111,6 +154,6 @@ fn print(args: &Args, tally: &Tally, took: Duration) -> Result<(), BoxError> {
     println!("grants by personal exception: {}", tally.exceptions);
     println!("seconds: {:.1}", took.as_secs_f64());
     println!("bytes: {bytes}");
-    println!("ledger: {}", args.out.display());
+    println!("ledger: {}", args.into.path().display());
     Ok(())
 }

@@ -7,12 +7,14 @@ mod replay_history;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use countersign::audit::{LedgerFile, Options, verify_with};
+use countersign::audit::{LedgerFile, Options as AuditOptions, verify_with};
 use countersign::core::entry::Entry;
 use countersign::core::event::{Capacity, Event, EventKind, ExceptionOf};
 use countersign::core::time::Timestamp;
 use countersign::projection::governance::State;
-use countersign::store::jsonl;
+use countersign::store::file::Options;
+use countersign::store::{MemoryStore, Store, jsonl};
+use replay_history::driver::Pace;
 use replay_history::{Tally, driver, history};
 
 /// A ledger that was replayed, saved, and read again from its file.
@@ -23,18 +25,51 @@ struct Replayed {
     times: Vec<Timestamp>,
 }
 
-fn replay(name: &str, changes: &Path, owners: Option<&Path>) -> Replayed {
-    let sets = history::read(changes, owners).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+async fn run<S: Store>(sets: &[history::ChangeSet], store: S, pace: Pace) -> Tally {
     let mut refused = Vec::new();
     let replayed = driver::replay(
-        &sets,
+        sets,
+        store,
+        pace,
         |_| {},
         |set, step, refusal| refused.push(format!("{}: {refusal}: {step:?}", set.change)),
     );
-    let (store, tally) = runtime.block_on(replayed).unwrap();
+    let tally = replayed.await.unwrap();
     assert_eq!(refused, Vec::<String>::new());
     assert!(tally.refusals.is_empty());
+    tally
+}
+
+/// Replays into a directory, in stages, and takes its segments, one behind the other, for the ledger.
+fn replay_into_directory(name: &str, changes: &Path, owners: Option<&Path>) -> Replayed {
+    let sets = history::read(changes, owners).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    if path.exists() {
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+    // Small segments, so that the history rolls.
+    let store = Options::new().segment_size(256 << 10).open(&path).unwrap();
+    let tally = runtime.block_on(run(&sets, store, Pace::InStages));
+    let mut segments: Vec<_> =
+        std::fs::read_dir(path.join("entries")).unwrap().map(|segment| segment.unwrap().path()).collect();
+    segments.sort();
+    assert!(segments.len() > 1, "it rolled");
+    let text: Vec<u8> = segments.iter().flat_map(|segment| std::fs::read(segment).unwrap()).collect();
+    let file = path.with_extension("jsonl");
+    std::fs::write(&file, &text).unwrap();
+    std::fs::copy(path.join("checkpoint"), jsonl::checkpoint_path(&file)).unwrap();
+    let entries = text.split_inclusive(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\n").unwrap());
+    let times: Vec<_> = entries.map(|bytes| Entry::parse(bytes).unwrap().recorded_at()).collect();
+    assert_eq!(times.len() as u64, tally.statements.values().sum::<u64>());
+    Replayed { tally, path: file, times }
+}
+
+fn replay(name: &str, changes: &Path, owners: Option<&Path>) -> Replayed {
+    let sets = history::read(changes, owners).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let store = MemoryStore::new();
+    let tally = runtime.block_on(run(&sets, store.clone(), Pace::OneByOne));
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     for old in [path.clone(), jsonl::checkpoint_path(&path)] {
         if old.exists() {
@@ -56,7 +91,7 @@ impl Replayed {
     /// Has the file verified as an auditor does, against its checkpoint, and shows the state after each entry.
     fn audit(&self, mut after: impl FnMut(&Entry, &State)) {
         let mut file = LedgerFile::open(&self.path).unwrap();
-        let options = Options { require_checkpoint: true, ..Options::default() };
+        let options = AuditOptions { require_checkpoint: true, ..AuditOptions::default() };
         let report =
             verify_with(&mut file, &options, |entry, state| after(entry.entry(), state), |_| {}).unwrap();
         assert!(report.is_verified(), "{report}");
@@ -155,6 +190,16 @@ fn the_synthetic_history_gives_the_committed_states() {
 }
 
 #[test]
+fn the_synthetic_history_gives_the_committed_states_in_a_directory() {
+    let folder = synthetic();
+    let (changes, owners) = (folder.join("changes.jsonl"), folder.join("owners.jsonl"));
+    let replayed = replay_into_directory("synthetic-stages.ledger", &changes, Some(&owners));
+    assert_eq!(replayed.tally.exceptions, 19);
+    assert_eq!(replayed.count(EventKind::AccessGranted), 281 + 31);
+    replayed.compare(&folder, &SYNTHETIC_DATES);
+}
+
+#[test]
 fn the_synthetic_history_gives_the_same_states_without_owners() {
     let folder = synthetic();
     let replayed = replay("synthetic-bare.jsonl", &folder.join("changes.jsonl"), None);
@@ -224,10 +269,14 @@ fn the_real_history_gives_its_states() {
         eprintln!("SKIPPED: the real access history is not present");
         return;
     }
-    let replayed = replay("real.jsonl", &folder.join("changes.jsonl"), Some(&folder.join("owners.jsonl")));
-    assert_eq!(replayed.tally.exceptions, 0);
+    let (changes, owners) = (folder.join("changes.jsonl"), folder.join("owners.jsonl"));
     let dates = ["2018-08-21", "2019-06-30", "2021-06-30", "2023-06-30", "2025-06-30", "HEAD"];
-    replayed.compare(&folder, &dates);
+    let in_file = replay("real.jsonl", &changes, Some(&owners));
+    let in_directory = replay_into_directory("real-stages.ledger", &changes, Some(&owners));
+    for replayed in [in_file, in_directory] {
+        assert_eq!(replayed.tally.exceptions, 0);
+        replayed.compare(&folder, &dates);
+    }
 }
 
 /// An event: op, resource, and where it is about one, login and role.
@@ -258,8 +307,9 @@ fn fault_of_text(text: &str) -> String {
         Err(error) => return error.to_string(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let replayed = runtime.block_on(driver::replay(&sets, |_| {}, |_, _, refusal| panic!("{refusal}")));
-    replayed.expect_err("the history is faulty").to_string()
+    let store = MemoryStore::new();
+    let replaying = driver::replay(&sets, store, Pace::OneByOne, |_| {}, |_, _, refusal| panic!("{refusal}"));
+    runtime.block_on(replaying).expect_err("the history is faulty").to_string()
 }
 
 #[test]

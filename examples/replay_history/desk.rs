@@ -1,4 +1,4 @@
-//! Where statements are handed in: a ledger in memory, its clock in the replay's hands, and an enforcer that follows it.
+//! Where statements are handed in: a ledger, its clock in the replay's hands, and an enforcer that follows it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,9 +9,9 @@ use countersign::core::entry::Head;
 use countersign::core::event::EventKind;
 use countersign::core::statement::SignedStatement;
 use countersign::core::time::Timestamp;
-use countersign::ledger::{Author, Clock, Enforcer, Ledger, Recorder, SubmitError};
+use countersign::ledger::{Author, Clock, Enforcer, Ledger, Receipt, Recorder, SubmitError};
 use countersign::projection::governance::{Refusal, State};
-use countersign::store::{Durability, MemoryStore};
+use countersign::store::{Durability, Store};
 
 use super::cast::{self, Office};
 use super::{BoxError, Tally};
@@ -45,9 +45,8 @@ impl Clock for ReplayClock {
 }
 
 /// Takes statements and counts them.
-pub(crate) struct Desk {
-    store: MemoryStore,
-    ledger: Ledger<MemoryStore>,
+pub(crate) struct Desk<S: Store> {
+    ledger: Ledger<S>,
     enforcer: Option<Enforcer>,
     tally: Tally,
 }
@@ -63,20 +62,23 @@ pub(crate) enum DeskError {
     Fatal(#[from] BoxError),
 }
 
-impl Desk {
-    /// Opens a ledger with this first statement.
-    pub(crate) async fn open(genesis: SignedStatement, clock: Arc<ReplayClock>) -> Result<Self, BoxError> {
-        let store = MemoryStore::new();
+impl<S: Store> Desk<S> {
+    /// Opens a ledger in `store` with this first statement.
+    pub(crate) async fn open(
+        store: S,
+        genesis: SignedStatement,
+        clock: Arc<ReplayClock>,
+    ) -> Result<Self, BoxError> {
         // A checkpoint at the end alone, so that a replay gives the same bytes however long it takes.
         let recorder = Recorder::new(cast::key(&Office::Recorder.principal()))
             .clock(clock)
             .accepting(Durability::Volatile)
             .checkpoint_interval(None);
         let kind = genesis.statement().event.kind();
-        let (ledger, _) = Ledger::create(store.clone(), recorder, genesis).await?;
+        let (ledger, _) = Ledger::create(store, recorder, genesis).await?;
         let mut tally = Tally::default();
         tally.statements.insert(kind, 1);
-        Ok(Self { store, ledger, enforcer: None, tally })
+        Ok(Self { ledger, enforcer: None, tally })
     }
 
     /// From here on what is fully approved is granted, by an automation that signs as `author`.
@@ -89,19 +91,21 @@ impl Desk {
         self.ledger.current().state().clone()
     }
 
-    /// Has a statement recorded. Returns the head right after it.
-    pub(crate) async fn submit(&mut self, signed: SignedStatement) -> Result<Head, DeskError> {
-        let kind = signed.statement().event.kind();
-        match self.ledger.submit(signed).await {
+    /// Has statements recorded, in this order and together. Returns for each the head right after it.
+    pub(crate) async fn submit(&mut self, signed: Vec<SignedStatement>) -> Vec<Result<Head, DeskError>> {
+        let kinds: Vec<_> = signed.iter().map(|signed| signed.statement().event.kind()).collect();
+        let answers = self.ledger.submit_all(signed).await;
+        let answer = |(kind, answer)| match answer {
             Ok(receipt) => {
                 *self.tally.statements.entry(kind).or_default() += 1;
-                Ok(receipt.head())
+                Ok(Receipt::head(&receipt))
             }
             Err(SubmitError::Refused(refusal) | SubmitError::SerialReused(refusal)) => {
                 Err(self.refused(refusal))
             }
             Err(error) => Err(DeskError::Fatal(error.into())),
-        }
+        };
+        kinds.into_iter().zip(answers).map(answer).collect()
     }
 
     /// Waits until the enforcer has dealt with the first `size` entries, the last of which completed a request: the grant then
@@ -122,18 +126,19 @@ impl Desk {
         }
     }
 
-    fn refused(&mut self, refusal: Refusal) -> DeskError {
+    /// Counts a refusal.
+    pub(crate) fn refused(&mut self, refusal: Refusal) -> DeskError {
         *self.tally.refusals.entry(refusal.code).or_default() += 1;
         DeskError::Refused(refusal)
     }
 
-    /// Signs the last checkpoint and gives back what was recorded.
-    pub(crate) async fn close(mut self) -> Result<(MemoryStore, Tally), BoxError> {
+    /// Signs the last checkpoint and tells what became of the statements.
+    pub(crate) async fn close(mut self) -> Result<Tally, BoxError> {
         if let Some(enforcer) = self.enforcer {
             *self.tally.statements.entry(EventKind::AccessGranted).or_default() += enforcer.granted();
             enforcer.stop().await;
         }
         self.ledger.close().await?;
-        Ok((self.store, self.tally))
+        Ok(self.tally)
     }
 }

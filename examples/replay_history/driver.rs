@@ -7,10 +7,12 @@ use countersign::core::digest::StatementDigest;
 use countersign::core::entry::Head;
 use countersign::core::event::*;
 use countersign::core::id::{LedgerId, Principal, Process, Resource};
+use countersign::core::statement::SignedStatement;
 use countersign::core::time::Timestamp;
 use countersign::core::wire::Text;
 use countersign::ledger::{Author, Clock as _};
-use countersign::store::MemoryStore;
+use countersign::projection::governance::Refusal;
+use countersign::store::Store;
 
 use super::cast::{self, Office};
 use super::desk::{Desk, DeskError, ReplayClock};
@@ -21,31 +23,43 @@ use super::{BoxError, Tally};
 /// Everything that is worked on has the one tier.
 const TIER: Tier = Tier::Medium;
 
-/// Replays `sets` into a ledger of its own. `done` is told of every change set, `refused` of every statement that was refused.
-pub(crate) async fn replay(
+/// How statements are handed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// One after the other: every replay gives the same bytes.
+    #[allow(dead_code, reason = "the tests and the example each use their own")]
+    OneByOne,
+    /// What does not wait for anything else in its change set goes together, so that a store has to sync less often.
+    #[allow(dead_code, reason = "the tests and the example each use their own")]
+    InStages,
+}
+
+/// Replays `sets` into a ledger of its own in `store`. `done` is told of every change set, `refused` of every statement that was refused.
+pub(crate) async fn replay<S: Store>(
     sets: &[ChangeSet],
+    store: S,
+    pace: Pace,
     mut done: impl FnMut(&ChangeSet),
-    mut refused: impl FnMut(&ChangeSet, &Step, &countersign::projection::governance::Refusal),
-) -> Result<(MemoryStore, Tally), BoxError> {
+    mut refused: impl FnMut(&ChangeSet, &Step, &Refusal),
+) -> Result<Tally, BoxError> {
     let start = sets.first().ok_or("the history is empty")?.at;
-    let mut driver = Driver::open(start).await?;
+    let mut driver = Driver::open(store, start).await?;
     driver.bootstrap().await?;
     let mut world = World::new();
     for set in sets {
         driver.clock.set(set.at);
         let words = Words::of(set)?;
-        for step in world.steps(set)? {
-            match driver.take(&step, &words).await {
-                Ok(()) => {}
-                Err(DeskError::Refused(refusal)) => refused(set, &step, &refusal),
-                Err(DeskError::Fatal(error)) => return Err(error),
+        let steps = world.steps(set)?;
+        for stage in steps.chunk_by(|one, next| pace == Pace::InStages && one.stage() == next.stage()) {
+            for (step, refusal) in driver.take(stage, &words).await? {
+                refused(set, step, &refusal);
             }
         }
         done(set);
     }
-    let (store, mut tally) = driver.desk.close().await?;
+    let mut tally = driver.desk.close().await?;
     tally.exceptions = driver.exceptions;
-    Ok((store, tally))
+    Ok(tally)
 }
 
 /// What a change set says of itself, in the words of the statements.
@@ -64,9 +78,9 @@ impl Words {
     }
 }
 
-struct Driver {
+struct Driver<S: Store> {
     clock: Arc<ReplayClock>,
-    desk: Desk,
+    desk: Desk<S>,
     authors: HashMap<Principal, Author>,
     ledger: LedgerId,
     /// The head that everyone has seen: the one after the last entry.
@@ -78,8 +92,8 @@ struct Driver {
     exceptions: u64,
 }
 
-impl Driver {
-    async fn open(start: Timestamp) -> Result<Self, BoxError> {
+impl<S: Store> Driver<S> {
+    async fn open(store: S, start: Timestamp) -> Result<Self, BoxError> {
         let clock = Arc::new(ReplayClock::new(start));
         let event = cast::genesis();
         let [author, second, recorder] =
@@ -89,7 +103,7 @@ impl Driver {
                 Author::founding(principal, key, event.name.clone()).clock(clock.clone())
             });
         let genesis = author.state(event).cosigned_by([&second, &recorder]).sign()?;
-        let desk = Desk::open(genesis, clock.clone()).await?;
+        let desk = Desk::open(store, genesis, clock.clone()).await?;
         let state = desk.state();
         let ledger = state.ledger_id().ok_or("the ledger has no id")?.clone();
         let founders = [author, second].map(|author| author.joined(ledger.clone()));
@@ -118,7 +132,8 @@ impl Driver {
                 person: person().filter(|_| human),
                 principal: principal.clone(),
             };
-            self.enrol(&first, &second, registered).await?;
+            let enrolled = self.enrol(&first, &second, registered)?;
+            self.record(enrolled).await?;
             let assigned = CapacityAssigned {
                 capacity,
                 from: None,
@@ -126,10 +141,12 @@ impl Driver {
                 scope: Scope::everything(),
                 until: None,
             };
-            self.say(&first, &[&second], assigned).await?;
+            let assigned = self.say(&first, &[&second], assigned)?;
+            self.record(vec![assigned]).await?;
         }
         let (registrar, owner) = (Office::RegistrarA.principal(), Office::PolicyOwner.principal());
-        self.say(&registrar, &[&owner], registered(Resource::new(ROOT_SCOPE)?, None)).await?;
+        let root = self.say(&registrar, &[&owner], registered(Resource::new(ROOT_SCOPE)?, None))?;
+        self.record(vec![root]).await?;
         let longest =
             cast::until_review(self.clock.wall()).ok_or("the history begins after the review date")?;
         let published = PolicyPublished {
@@ -138,7 +155,9 @@ impl Driver {
             name: cast::policy_name(),
             scope: Scope::everything(),
         };
-        let policy = self.say(&owner, &[&first], published).await?;
+        let published = self.say(&owner, &[&first], published)?;
+        let policy = published.digest();
+        self.record(vec![published]).await?;
         let opened = ExceptionGranted {
             covers: ExceptionOf::Class(ClassException {
                 class: cast::class(),
@@ -148,28 +167,123 @@ impl Driver {
             need: Text::new("memberships of the replayed history are held until revoked")?,
             owner: owner.clone(),
         };
-        self.say(&Office::ExceptionApprover.principal(), &[&owner], opened).await?;
+        let opened = self.say(&Office::ExceptionApprover.principal(), &[&owner], opened)?;
+        self.record(vec![opened]).await?;
         let enforcer = self.author(&Office::Enforcer.principal());
         self.desk.attach(enforcer);
         Ok(())
     }
 
-    async fn take(&mut self, step: &Step, words: &Words) -> Result<(), DeskError> {
+    /// Has statements recorded that the replay can not do without.
+    async fn record(&mut self, signed: Vec<SignedStatement>) -> Result<(), BoxError> {
+        for answer in self.desk.submit(signed).await {
+            self.seen = answer?;
+        }
+        Ok(())
+    }
+
+    /// Takes the steps of one stage, and tells what was refused.
+    async fn take<'s>(
+        &mut self,
+        stage: &'s [Step],
+        words: &Words,
+    ) -> Result<Vec<(&'s Step, Refusal)>, BoxError> {
+        if stage.iter().any(|step| matches!(step, Step::Grant { .. })) {
+            return self.take_grants(stage, words).await;
+        }
+        let mut made = Vec::new();
+        for step in stage {
+            made.extend(self.make(step, words)?.into_iter().map(|signed| (step, signed)));
+        }
+        let refused = self.submit(made).await?.1;
+        for (step, _) in &refused {
+            if let Step::Own { resource, login } = step {
+                self.owners.remove(&(resource.clone(), login.clone()));
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Has statements recorded, each for the sake of something. What those are for that were recorded, and what was refused.
+    async fn submit<T>(
+        &mut self,
+        made: Vec<(T, SignedStatement)>,
+    ) -> Result<(Vec<(T, StatementDigest)>, Vec<(T, Refusal)>), BoxError> {
+        let (whys, signed): (Vec<T>, Vec<SignedStatement>) = made.into_iter().unzip();
+        let digests: Vec<_> = signed.iter().map(SignedStatement::digest).collect();
+        let (mut recorded, mut refused) = (Vec::new(), Vec::new());
+        let answers = self.desk.submit(signed).await;
+        for ((why, digest), answer) in whys.into_iter().zip(digests).zip(answers) {
+            match answer {
+                Ok(head) => {
+                    self.seen = head;
+                    recorded.push((why, digest));
+                }
+                Err(DeskError::Refused(refusal)) => refused.push((why, refusal)),
+                Err(DeskError::Fatal(error)) => return Err(error),
+            }
+        }
+        Ok((recorded, refused))
+    }
+
+    /// Grants: what is asked for together is decided together, and granted by the enforcer.
+    async fn take_grants<'s>(
+        &mut self,
+        stage: &'s [Step],
+        words: &Words,
+    ) -> Result<Vec<(&'s Step, Refusal)>, BoxError> {
+        let mut asked = Vec::new();
+        for step in stage {
+            asked.extend(self.make(step, words)?.into_iter().map(|signed| (step, signed)));
+        }
+        let (requested, mut refused) = self.submit(asked).await?;
+        let mut decisions = Vec::new();
+        for (step, request) in requested {
+            match self.decide(request, step, words) {
+                Ok(decided) => decisions.push(((step, request), decided)),
+                Err(DeskError::Refused(refusal)) => refused.push((step, refusal)),
+                Err(DeskError::Fatal(error)) => return Err(error),
+            }
+        }
+        let (decided, denied) = self.submit(decisions).await?;
+        refused.extend(denied.into_iter().map(|((step, _), refusal)| (step, refusal)));
+        let size = self.seen.size;
+        for ((step, request), _) in decided {
+            match self.desk.granted(&request, size).await {
+                Ok(head) => self.seen = head,
+                Err(DeskError::Refused(refusal)) => {
+                    refused.push((step, refusal));
+                    continue;
+                }
+                Err(DeskError::Fatal(error)) => return Err(error),
+            }
+            if let Step::Grant { subject, resource, approver, .. } = step {
+                let held = (resource.clone(), subject.clone());
+                let grant = self.grant_on(&held).ok_or_else(|| BoxError::from("a grant is missing"))?;
+                self.grants.insert(held, grant);
+                self.exceptions += u64::from(approver.is_none());
+            }
+        }
+        Ok(refused)
+    }
+
+    /// The statements that a step consists of; of a grant, its request.
+    fn make(&mut self, step: &Step, words: &Words) -> Result<Vec<SignedStatement>, BoxError> {
         let (registrar, second) = (Office::RegistrarA.principal(), Office::RegistrarB.principal());
         let policy_owner = Office::PolicyOwner.principal();
-        match step {
+        let signed = match step {
             Step::Enrol { login } => {
                 let registered = PrincipalRegistered {
                     controllers: Default::default(),
                     kind: PrincipalKind::Human,
-                    person: Some(cast::person(login).map_err(BoxError::from)?),
-                    principal: cast::login(login).map_err(BoxError::from)?,
+                    person: Some(cast::person(login)?),
+                    principal: cast::login(login)?,
                 };
-                self.enrol(&registrar, &second, registered).await
+                return self.enrol(&registrar, &second, registered);
             }
             Step::Register { resource, under } => {
                 let registered = registered(resource.clone(), Some(under.clone()));
-                self.say(&registrar, &[&policy_owner], registered).await.map(drop)
+                self.say(&registrar, &[&policy_owner], registered)
             }
             Step::Move { resource, under, owner } => {
                 let changed = ResourceChanged {
@@ -182,43 +296,43 @@ impl Driver {
                 };
                 let mut cosigners = vec![policy_owner];
                 match owner {
-                    Some(owner) => cosigners.push(cast::login(owner).map_err(BoxError::from)?),
+                    Some(owner) => cosigners.push(cast::login(owner)?),
                     None => cosigners.extend([Office::GovernorA, Office::GovernorB].map(Office::principal)),
                 }
                 let cosigners: Vec<&Principal> = cosigners.iter().collect();
-                self.say(&registrar, &cosigners, changed).await.map(drop)
+                self.say(&registrar, &cosigners, changed)
             }
             Step::Unown { resource, login } => {
                 let Some(assignment) = self.owners.remove(&(resource.clone(), login.clone())) else {
-                    return Ok(()); // Its assignment was refused, and counted.
+                    return Ok(Vec::new()); // Its assignment was refused, and counted.
                 };
                 let withdrawn = CapacityWithdrawn { assignment, reason: words.need.clone() };
-                self.say(&registrar, &[], withdrawn).await.map(drop)
+                self.say(&registrar, &[], withdrawn)
             }
             Step::Own { resource, login } => {
                 let assigned = CapacityAssigned {
                     capacity: Capacity::BusinessOwner,
                     from: None,
-                    holder: cast::login(login).map_err(BoxError::from)?,
+                    holder: cast::login(login)?,
                     scope: Scope::of(resource.into()),
                     until: None,
                 };
-                let assignment = self.say(&registrar, &[&second], assigned).await?;
-                self.owners.insert((resource.clone(), login.clone()), assignment);
-                Ok(())
+                let assigned = self.say(&registrar, &[&second], assigned)?;
+                self.owners.insert((resource.clone(), login.clone()), assigned.digest());
+                Ok(assigned)
             }
             Step::Revoke { subject, resource, by } => {
                 let Some(grant) = self.grants.remove(&(resource.clone(), subject.clone())) else {
-                    return Ok(()); // The grant was refused, and counted.
+                    return Ok(Vec::new()); // The grant was refused, and counted.
                 };
                 let author = match by {
-                    Some(login) => cast::login(login).map_err(BoxError::from)?,
+                    Some(login) => cast::login(login)?,
                     None => Office::Enforcer.principal(),
                 };
                 let revoked = AccessRevoked { grant, reason: words.need.clone() };
-                self.say(&author, &[], revoked).await.map(drop)
+                self.say(&author, &[], revoked)
             }
-            Step::Grant { requester, subject, resource, role, approver, replaces } => {
+            Step::Grant { requester, subject, resource, role, replaces, approver: _ } => {
                 let held = (resource.clone(), subject.clone());
                 let requested = AccessRequested {
                     ends_on: Default::default(),
@@ -229,42 +343,38 @@ impl Driver {
                     replaces: self.grants.get(&held).filter(|_| *replaces).copied(),
                     resource: resource.clone(),
                     role: role.clone(),
-                    subject: cast::login(subject).map_err(BoxError::from)?,
+                    subject: cast::login(subject)?,
                     tier: TIER,
                 };
-                let requester = cast::login(requester).map_err(BoxError::from)?;
-                let request = self.say(&requester, &[], requested).await?;
-                self.decide(request, approver.as_deref(), words).await?;
-                self.seen = self.desk.granted(&request, self.seen.size).await?;
-                let grant = self.grant_on(&held).ok_or_else(|| BoxError::from("a grant is missing"))?;
-                self.grants.insert(held, grant);
-                self.exceptions += u64::from(approver.is_none());
-                Ok(())
+                let requester = cast::login(requester)?;
+                self.say(&requester, &[], requested)
             }
             Step::Retire { resource } => {
                 let retired = ResourceRetired { reason: words.need.clone(), resource: resource.clone() };
                 self.owners.retain(|(owned, _), _| owned != resource);
-                self.say(&registrar, &[], retired).await.map(drop)
+                self.say(&registrar, &[], retired)
             }
-        }
+        };
+        Ok(vec![signed?])
     }
 
     /// An owner approves; where there is none who may, the exception approver permits.
-    async fn decide(
+    fn decide(
         &mut self,
         request: StatementDigest,
-        approver: Option<&str>,
+        step: &Step,
         words: &Words,
-    ) -> Result<(), DeskError> {
+    ) -> Result<SignedStatement, DeskError> {
+        let approver = if let Step::Grant { approver, .. } = step { approver.as_deref() } else { None };
         let clause = self.desk.state().clause_of_request(&request, self.clock.wall());
-        let clause = clause.map_err(DeskError::Refused)?;
+        let clause = clause.map_err(|refusal| self.desk.refused(refusal))?;
         let need = words.need.clone();
-        match approver {
+        let signed = match approver {
             Some(login) => {
                 let author = cast::login(login).map_err(BoxError::from)?;
                 let capacity = Capacity::BusinessOwner;
                 let approved = AccessApproved { capacity, clause, need, request, seconds: None };
-                self.say(&author, &[], approved).await.map(drop)
+                self.say(&author, &[], approved)
             }
             None => {
                 let seconds = cast::until_review(self.clock.wall())
@@ -274,41 +384,39 @@ impl Driver {
                     need,
                     owner: Office::PolicyOwner.principal(),
                 };
-                self.say(&Office::ExceptionApprover.principal(), &[], granted).await.map(drop)
+                self.say(&Office::ExceptionApprover.principal(), &[], granted)
             }
-        }
+        };
+        Ok(signed?)
     }
 
-    async fn enrol(
+    fn enrol(
         &mut self,
         author: &Principal,
         second: &Principal,
         registered: PrincipalRegistered,
-    ) -> Result<(), DeskError> {
+    ) -> Result<Vec<SignedStatement>, BoxError> {
         let principal = registered.principal.clone();
-        self.say(author, &[second], registered).await?;
+        let registered = self.say(author, &[second], registered)?;
         let enrolled =
             KeyEnrolled { enrolment: Enrolment::First, key: cast::key_bytes(&principal), principal };
-        self.say(author, &[second], enrolled).await.map(drop)
+        Ok(vec![registered, self.say(author, &[second], enrolled)?])
     }
 
-    /// Makes a statement, has it signed by everyone it needs, and hands it in.
-    async fn say(
+    /// Makes a statement, and has it signed by everyone it needs.
+    fn say(
         &mut self,
         author: &Principal,
         cosigners: &[&Principal],
         event: impl Into<Event>,
-    ) -> Result<StatementDigest, DeskError> {
+    ) -> Result<SignedStatement, BoxError> {
         let event = event.into();
         let proves = if let Event::KeyEnrolled(event) = &event { Some(&event.principal) } else { None };
         let proves: Vec<Author> = proves.into_iter().map(|name| self.author(name)).collect();
         let cosigners: Vec<Author> = cosigners.iter().map(|name| self.author(name)).collect();
         let author = self.author(author);
         let draft = author.state(event).cosigned_by(&cosigners).proved_by(&proves).seen(self.seen);
-        let signed = draft.sign().map_err(BoxError::from)?;
-        let digest = signed.digest();
-        self.seen = self.desk.submit(signed).await?;
-        Ok(digest)
+        Ok(draft.sign()?)
     }
 
     fn author(&mut self, principal: &Principal) -> Author {

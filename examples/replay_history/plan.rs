@@ -43,6 +43,33 @@ pub(crate) enum Step {
     Retire { resource: Resource },
 }
 
+/// Steps of one stage, one behind the other, need no answer from each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Whose keys come: what they sign can only be verified after that.
+    Enrolments,
+    /// What one signed statement does.
+    Statements,
+    /// What is requested, decided and granted.
+    Grants,
+}
+
+impl Step {
+    /// The stage that it belongs to.
+    pub(crate) fn stage(&self) -> Stage {
+        match self {
+            Self::Enrol { .. } => Stage::Enrolments,
+            Self::Register { .. }
+            | Self::Move { .. }
+            | Self::Unown { .. }
+            | Self::Own { .. }
+            | Self::Revoke { .. }
+            | Self::Retire { .. } => Stage::Statements,
+            Self::Grant { .. } => Stage::Grants,
+        }
+    }
+}
+
 /// What stands, as far as the history has been read.
 #[derive(Debug)]
 pub(crate) struct World {

@@ -92,6 +92,18 @@ pub enum EntryError {
     Refused(#[from] Refusal),
 }
 
+/// There is no state as of a cut.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PastError {
+    /// The entries could not be read.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// They do not reach the cut, or can not be folded.
+    #[error(transparent)]
+    AsOf(#[from] countersign_projection::as_of::AsOfError),
+}
+
 /// A ledger could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

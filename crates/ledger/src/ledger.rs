@@ -12,7 +12,8 @@ use countersign_core::note::SignedNote;
 use countersign_core::statement::{SignedStatement, VerifiedStatement};
 use countersign_projection::governance::{RefusalCode, check_envelope};
 use countersign_store::Store;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use rayon::prelude::*;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::clock::{ClockStep, StepGuard};
 use crate::error::{CheckpointError, KeptCheckpointError, OpenError, SnapshotError, SubmitError};
@@ -149,33 +150,76 @@ impl<S: Store> Ledger<S> {
     /// # Errors
     /// [`SubmitError`]. Only [`SubmitError::OutcomeUnknown`] leaves open whether it was recorded.
     pub async fn submit(&self, signed: SignedStatement) -> Result<Receipt, SubmitError> {
-        if self.lacks_a_key(&signed) {
+        let mut answers = self.submit_all(vec![signed]).await;
+        answers.pop().expect("one answer a statement")
+    }
+
+    /// Submits statements together: they are verified on all cores, judged in this order, and recorded in as few batches as possible.
+    /// The answers are in the same order, each with its own verdict: one that is refused does not hold up the others.
+    ///
+    /// A statement that is signed with a key which an earlier one of them enrols has to wait for that one's receipt.
+    ///
+    /// Dropping the future loses nothing, as with [`Ledger::submit`].
+    pub async fn submit_all(&self, statements: Vec<SignedStatement>) -> Vec<Result<Receipt, SubmitError>> {
+        if statements.iter().any(|signed| self.lacks_a_key(signed)) {
             // Another recorder may have recorded it.
             self.refresh().await;
         }
+        let mut unverified = Vec::with_capacity(statements.len());
+        let mut answers = Vec::with_capacity(statements.len());
+        for signed in statements {
+            let digest = signed.digest();
+            let (reply, answer) = oneshot::channel();
+            answers.push((digest, answer));
+            match self.place() {
+                Ok(permit) => unverified.push(Unverified { signed, reply, permit }),
+                Err(error) => drop(reply.send(Err(error))),
+            }
+        }
+        self.verify_and_hand_in(unverified);
+        let mut told = Vec::with_capacity(answers.len());
+        for (digest, answer) in answers {
+            // Without an answer the writer is gone, with its runtime, and what it was about to do with it.
+            told.push(answer.await.unwrap_or(Err(SubmitError::OutcomeUnknown { digest })));
+        }
+        told
+    }
+
+    /// A place among what waits for an answer.
+    fn place(&self) -> Result<OwnedSemaphorePermit, SubmitError> {
         if self.closing.load(Ordering::Acquire) {
             return Err(SubmitError::Closed);
         }
         if self.must_reopen() {
             return Err(SubmitError::MustReopen);
         }
-        let permit = self.queue.clone().try_acquire_owned().map_err(|_| SubmitError::Busy)?;
-        let (reply, answer) = oneshot::channel();
+        self.queue.clone().try_acquire_owned().map_err(|_| SubmitError::Busy)
+    }
+
+    fn verify_and_hand_in(&self, unverified: Vec<Unverified>) {
         let (view, jobs, clock) = (self.current(), self.jobs.clone(), self.clock().clone());
-        let digest = signed.digest();
         // INVARIANT: from here to the writer nothing waits for this future, so who holds a permit will give it back. `close` waits for that.
-        rayon::spawn(move || match verify(&view, signed, || clock.wall()) {
-            Ok(statement) => {
-                let submission = Submission { statement, reply, permit, arrival: 0 };
-                let _ = jobs.send(Job::Submit(Box::new(submission)));
+        let hand_in = move || {
+            let verified: Vec<_> = unverified
+                .into_par_iter()
+                .map(|Unverified { signed, reply, permit }| {
+                    (verify(&view, signed, || clock.wall()), reply, permit)
+                })
+                .collect();
+            for (verified, reply, permit) in verified {
+                match verified {
+                    Ok(statement) => {
+                        let submission = Submission { statement, reply, permit, arrival: 0 };
+                        let _ = jobs.send(Job::Submit(Box::new(submission)));
+                    }
+                    Err(error) => {
+                        drop(permit);
+                        let _ = reply.send(Err(error));
+                    }
+                }
             }
-            Err(error) => {
-                drop(permit);
-                let _ = reply.send(Err(error));
-            }
-        });
-        // Without an answer the writer is gone, with its runtime, and what it was about to do with it.
-        answer.await.unwrap_or(Err(SubmitError::OutcomeUnknown { digest }))
+        };
+        rayon::spawn(hand_in);
     }
 
     /// Signs a checkpoint over the newest view, and keeps it in the store. Under the same size, the same one.
@@ -320,6 +364,13 @@ impl<S: Store> Ledger<S> {
             !signed.signatures().iter().all(|part| known(&part.keyid))
         })
     }
+}
+
+/// A statement that nobody has verified yet, and who waits for what becomes of it.
+struct Unverified {
+    signed: SignedStatement,
+    reply: oneshot::Sender<Result<Receipt, SubmitError>>,
+    permit: OwnedSemaphorePermit,
 }
 
 impl<S> fmt::Debug for Ledger<S> {

@@ -16,6 +16,7 @@ mod error;
 mod feed;
 mod ledger;
 mod opening;
+mod past;
 mod rebuilding;
 mod receipt;
 mod recorder;
@@ -33,8 +34,8 @@ pub use clock::{Clock, ClockStep, MAX_CLOCK_STEP, SystemClock};
 pub use countersign_projection::runner::View as ProjectionView;
 pub use enforcer::Enforcer;
 pub use error::{
-    CheckpointError, Ended, EntryError, KeptCheckpointError, OpenError, ReplayError, SnapshotError, Stale,
-    SubmitError,
+    CheckpointError, Ended, EntryError, KeptCheckpointError, OpenError, PastError, ReplayError,
+    SnapshotError, Stale, SubmitError,
 };
 pub use feed::Feed;
 pub use ledger::Ledger;

@@ -105,6 +105,7 @@ pub(crate) async fn open<S: Store>(shared: &Arc<Shared<S>>, opening: Opening) ->
     held.reach(head.size)?;
     let mut keys = opening.recorder_keys.clone();
     keys.extend(founding.recorder_key());
+    shared.know_recorder_keys(keys.clone());
     let mut unused = Vec::new();
     if !opening.from_genesis {
         let start = Start { shared, ledger_id: &ledger_id, keys: &keys, projections: &opening.projections };

@@ -1,11 +1,12 @@
 //! What a ledger, its replicas, feeds and tasks share: the store, and the view that readers see.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use countersign_core::entry::Head;
+use countersign_core::key::PublicKey;
 use countersign_projection::registry::Registry;
 use countersign_store::{Store, StoreError};
 use tokio::sync::watch;
@@ -29,6 +30,8 @@ pub(crate) struct Shared<S> {
     confirmed: AtomicU64,
     /// Whether the store takes nothing more until it is opened anew.
     poisoned: AtomicBool,
+    /// Keys of the recorder that were known at opening.
+    recorder_keys: OnceLock<Vec<PublicKey>>,
 }
 
 /// How far the view has come. It is sent after the view was published, never before.
@@ -50,6 +53,7 @@ impl<S: Store> Shared<S> {
             progress,
             confirmed: AtomicU64::new(0),
             poisoned: AtomicBool::new(false),
+            recorder_keys: OnceLock::new(),
         }
     }
 
@@ -70,6 +74,14 @@ impl<S: Store> Shared<S> {
         let head = view.head();
         self.view.store(Arc::new(view));
         self.progress.send_modify(|progress| progress.head = head);
+    }
+
+    pub(crate) fn recorder_keys(&self) -> Vec<PublicKey> {
+        self.recorder_keys.get().cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn know_recorder_keys(&self, keys: Vec<PublicKey>) {
+        let _ = self.recorder_keys.set(keys);
     }
 
     pub(crate) fn poison(&self) {

@@ -10,6 +10,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use countersign_core::entry::Head;
+use countersign_core::event::AccessRequested;
+use countersign_core::id::Role;
 use countersign_core::statement::SignedStatement;
 use countersign_ledger::testing::recorder;
 use countersign_ledger::*;
@@ -446,4 +448,106 @@ async fn a_store_that_fails_records_nothing_and_says_so() {
     assert!(matches!(outcome, Err(SubmitError::Store(_))), "{outcome:?}");
     assert_eq!(ledger.head(), before);
     assert_eq!(ledger.submit(signed).await.unwrap().seq, before.size);
+}
+
+/// A statement of Alice under a serial.
+fn asked(company: &Company<Told>, serial: u64, role: &str) -> SignedStatement {
+    let asked = AccessRequested { role: Role::new(role).unwrap(), ..ask() };
+    company.alice.clone().after_serial(serial - 1).state(asked).sign().unwrap()
+}
+
+#[tokio::test]
+async fn what_comes_while_the_store_is_busy_is_judged_then_and_seen_by_nobody_before() {
+    let store = Told::new();
+    let company = Company::in_store(store.clone(), |recorder| recorder).await;
+    let ledger = &company.founded.ledger;
+    let (size, before) = (ledger.head().size, store.appends());
+    store.hold();
+    let first = tokio::spawn(submitting(ledger, asked(&company, 101, "reader")));
+    while store.appends() == before {
+        tokio::task::yield_now().await;
+    }
+    // Refused in view of the first, which is not durable yet.
+    let again = tokio::spawn(submitting(ledger, asked(&company, 101, "writer")));
+    let second = tokio::spawn(submitting(ledger, asked(&company, 102, "reader")));
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!first.is_finished() && !second.is_finished() && !again.is_finished());
+    assert_eq!((ledger.head().size, store.appends()), (size, before + 1));
+    store.release();
+    assert_eq!(first.await.unwrap().unwrap().seq, size);
+    assert_eq!(second.await.unwrap().unwrap().seq, size + 1);
+    let error = again.await.unwrap().unwrap_err();
+    assert!(matches!(error, SubmitError::SerialReused(_)), "{error:?}");
+    assert_eq!(store.appends(), before + 2);
+}
+
+#[tokio::test]
+async fn what_was_judged_on_top_of_a_batch_that_is_not_stored_is_judged_again() {
+    for (act, is_unknown) in [(Act::Fail, false), (Act::UnknownLost, true)] {
+        let store = Told::new();
+        let company = Company::in_store(store.clone(), |recorder| recorder).await;
+        let ledger = &company.founded.ledger;
+        let (size, before) = (ledger.head().size, store.appends());
+        store.act(&vec![act; if is_unknown { 6 } else { 1 }]);
+        store.hold();
+        let first = tokio::spawn(submitting(ledger, asked(&company, 101, "reader")));
+        while store.appends() == before {
+            tokio::task::yield_now().await;
+        }
+        // Under the serial of the first: refused on top of it, and not without it.
+        let second = tokio::spawn(submitting(ledger, asked(&company, 101, "writer")));
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        store.release();
+        let error = first.await.unwrap().unwrap_err();
+        match error {
+            SubmitError::Store(_) => assert!(!is_unknown),
+            SubmitError::OutcomeUnknown { .. } => assert!(is_unknown),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(second.await.unwrap().unwrap().seq, size, "{act:?}");
+        assert_recorded(store.kept(), &[]).await;
+    }
+}
+
+#[tokio::test]
+async fn f03_a_poisoned_store_is_not_tried_again_and_has_to_be_opened_anew() {
+    for (acts, is_unknown) in [(vec![Act::UnknownStored, Act::Poisoned], true), (vec![Act::Poisoned], false)]
+    {
+        let store = Told::new();
+        let company = Company::in_store(store.clone(), |recorder| recorder).await;
+        let ledger = &company.founded.ledger;
+        let before = store.appends();
+        store.act(&acts);
+        let statement = asked(&company, 101, "reader");
+        assert!(!ledger.must_reopen());
+        let error = ledger.submit(statement.clone()).await.unwrap_err();
+        match error {
+            SubmitError::OutcomeUnknown { .. } => assert!(is_unknown),
+            SubmitError::MustReopen => assert!(!is_unknown),
+            other => panic!("{other:?}"),
+        }
+        assert!(ledger.must_reopen());
+        assert_eq!(store.appends() - before, acts.len() as u64);
+        let error = ledger.submit(asked(&company, 102, "reader")).await.unwrap_err();
+        assert!(matches!(error, SubmitError::MustReopen), "{error:?}");
+        assert_eq!(store.appends() - before, acts.len() as u64, "nothing more reaches the store");
+        // What it was is settled by opening: the same statement has been recorded, or is now.
+        let again = countersign_ledger::testing::recorder(&company.founded.clock);
+        let again = Ledger::open(store.kept().clone(), again).await.unwrap();
+        let head = again.head();
+        let receipt = again.submit(statement).await.unwrap();
+        assert_eq!(receipt.head().size <= head.size, is_unknown);
+    }
+}
+
+fn submitting(
+    ledger: &Ledger<Told>,
+    statement: SignedStatement,
+) -> impl Future<Output = Result<Receipt, SubmitError>> + 'static {
+    let ledger = ledger.clone();
+    async move { ledger.submit(statement).await }
 }

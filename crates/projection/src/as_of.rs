@@ -54,6 +54,12 @@ impl Cut {
         snapshots.iter().filter(|snapshot| self.takes_snapshot(snapshot.header())).cloned().collect()
     }
 
+    /// Whether everything that a state has folded counts, so that the fold can start from it.
+    #[must_use]
+    pub fn takes_state(&self, state: &State) -> bool {
+        self.takes_head(state.head(), state.recorded_at())
+    }
+
     fn takes_head(&self, head: Head, recorded_at: Timestamp) -> bool {
         head.size == 0 || (self.size.is_none_or(|size| head.size <= size) && recorded_at <= self.at)
     }
@@ -74,7 +80,7 @@ impl<S: Projections> AsOfFold<S> {
     /// # Errors
     /// [`AsOfError::StartsAfter`] where the runner has folded an entry beyond the cut.
     pub fn start(runner: Runner<S>, cut: Cut) -> Result<Self, AsOfError> {
-        if !cut.takes_head(runner.head(), runner.state().recorded_at()) {
+        if !cut.takes_state(runner.state()) {
             return Err(AsOfError::StartsAfter { head: runner.head() });
         }
         let is_settled = cut.size == Some(runner.head().size);

@@ -230,6 +230,15 @@ impl<A: Projections> Runner<(A, Registry)> {
         self.set().1.down()
     }
 
+    /// A runner of one registered projection alone that goes on from here.
+    ///
+    /// # Errors
+    /// [`ViewError`] where it gives no answers.
+    pub fn alone<P: Projection>(&self) -> Result<Runner<P>, ViewError> {
+        let projection = P::clone(&*self.view::<P>()?.into_projection());
+        Ok(Runner::at(self.state().clone(), projection))
+    }
+
     /// The registered projections that wait to be built anew, before genesis.
     #[must_use]
     pub fn rebuilding(&self) -> Registry {

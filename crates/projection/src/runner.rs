@@ -95,6 +95,12 @@ impl<S: Projections> Runner<S> {
         self.halt.as_ref()
     }
 
+    /// A runner of the state alone that goes on from here.
+    #[must_use]
+    pub fn state_alone(&self) -> Runner<()> {
+        Runner::at(self.state.clone(), ())
+    }
+
     /// A runner at the head of `state`, where `set` must stand too.
     pub(crate) const fn at(state: State, set: S) -> Self {
         Self { state, set, halt: None }

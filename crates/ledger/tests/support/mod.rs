@@ -6,7 +6,8 @@
     reason = "a test fails by panicking, and no one else uses this"
 )]
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use countersign_core::digest::StatementDigest;
@@ -20,7 +21,7 @@ use countersign_core::wire::Text;
 use countersign_ledger::testing::{Founded, ManualClock};
 use countersign_ledger::{Author, Check, Checked, Receipt, Recorder, Replica, Stale};
 use countersign_store::{
-    AppendError, Batch, Durability, EntryBytes, Found, MemoryStore, NoteBytes, Store, StoreError,
+    AppendError, Batch, Durability, EntryBytes, Found, MemoryStore, NoteBytes, SnapshotSet, Store, StoreError,
 };
 
 pub fn start() -> Timestamp {
@@ -161,6 +162,8 @@ pub enum Act {
     Fail,
     /// Says that the outcome is unknown; the batch lands when [`Told::land`] says so, if the head still fits.
     UnknownLate,
+    /// Says that it takes nothing more until it is opened anew.
+    Poisoned,
 }
 
 /// A memory store that obeys a list of acts, and can be held.
@@ -256,6 +259,7 @@ impl Store for Told {
             }
             Act::UnknownLost => Err(unknown()),
             Act::Fail => Err(StoreError::Unavailable("no".into()).into()),
+            Act::Poisoned => Err(StoreError::Poisoned.into()),
             Act::UnknownLate => {
                 self.0.late.lock().unwrap().push(batch);
                 Err(unknown())
@@ -281,6 +285,97 @@ impl Store for Told {
 
     async fn put_checkpoint(&self, size: u64, note: NoteBytes) -> Result<(), StoreError> {
         self.0.kept.put_checkpoint(size, note).await
+    }
+}
+
+/// A memory store that keeps whatever snapshots it is told to, and counts what is read from it.
+#[derive(Clone, Default)]
+pub struct Shelf(Arc<Shelved>);
+
+#[derive(Default)]
+struct Shelved {
+    kept: MemoryStore,
+    sets: Mutex<BTreeMap<u64, SnapshotSet>>,
+    read: AtomicU64,
+    is_full: AtomicBool,
+}
+
+impl Shelf {
+    pub fn over(kept: MemoryStore) -> Self {
+        Self(Arc::new(Shelved { kept, ..Shelved::default() }))
+    }
+
+    pub fn kept(&self) -> &MemoryStore {
+        &self.0.kept
+    }
+
+    /// The same entries and checkpoint, with these snapshots.
+    pub fn with(&self, sets: impl IntoIterator<Item = SnapshotSet>) -> Self {
+        let shelf = Self::over(self.0.kept.clone());
+        shelf.0.sets.lock().unwrap().extend(sets.into_iter().map(|set| (set.size, set)));
+        shelf
+    }
+
+    pub fn sets(&self) -> Vec<SnapshotSet> {
+        self.0.sets.lock().unwrap().values().cloned().collect()
+    }
+
+    /// How many entries were read so far.
+    pub fn read_so_far(&self) -> u64 {
+        self.0.read.load(Ordering::SeqCst)
+    }
+
+    /// Whether it has no room for snapshots.
+    pub fn full(&self, is_full: bool) {
+        self.0.is_full.store(is_full, Ordering::SeqCst);
+    }
+}
+
+impl Store for Shelf {
+    fn durability(&self) -> Durability {
+        Durability::Volatile
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.0.kept.head().await
+    }
+
+    async fn append(&self, batch: Batch) -> Result<Head, AppendError> {
+        self.0.kept.append(batch).await
+    }
+
+    async fn read(&self, from: u64, max: usize) -> Result<Vec<EntryBytes>, StoreError> {
+        let read = self.0.kept.read(from, max).await?;
+        self.0.read.fetch_add(read.len() as u64, Ordering::SeqCst);
+        Ok(read)
+    }
+
+    async fn find(&self, digest: StatementDigest) -> Result<Option<Found>, StoreError> {
+        self.0.kept.find(digest).await
+    }
+
+    fn wait(&self, size: u64) -> impl Future<Output = ()> + Send {
+        self.0.kept.wait(size)
+    }
+
+    async fn checkpoint(&self) -> Result<Option<NoteBytes>, StoreError> {
+        self.0.kept.checkpoint().await
+    }
+
+    async fn put_checkpoint(&self, size: u64, note: NoteBytes) -> Result<(), StoreError> {
+        self.0.kept.put_checkpoint(size, note).await
+    }
+
+    async fn snapshots(&self, size: u64) -> Result<Option<SnapshotSet>, StoreError> {
+        Ok(self.0.sets.lock().unwrap().range(..=size).next_back().map(|(_, set)| set.clone()))
+    }
+
+    async fn put_snapshots(&self, set: SnapshotSet) -> Result<(), StoreError> {
+        if self.0.is_full.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("no room".into()));
+        }
+        self.0.sets.lock().unwrap().insert(set.size, set);
+        Ok(())
     }
 }
 
