@@ -174,6 +174,7 @@ fn genesis(signed: &SignedStatement) -> Result<&countersign_core::event::LedgerO
     )?;
     let mut wanted: Vec<_> = charter.keys().iter().map(|key| key.key_id()).collect();
     wanted.sort_unstable();
+    wanted.dedup();
     let mut signed_by: Vec<_> = signed.signatures().iter().map(|part| part.keyid).collect();
     signed_by.sort_unstable();
     if let Some(missing) = wanted.iter().find(|key| !signed_by.contains(key)) {
@@ -776,6 +777,8 @@ impl Live {
         for (name, key) in named {
             let id = key.key_id();
             match self.keys.find(&id) {
+                // One signature proves a key, however many of a charter it is named for: that is for the rules to refuse.
+                None if new.contains(&id) => {}
                 None if !reserved(&id) => new.push(id),
                 Some(no)
                     if name.is_some_and(|name| {

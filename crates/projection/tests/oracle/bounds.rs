@@ -791,7 +791,7 @@ fn genesis_is_refused_unless_everybody_whom_it_names_signs_what_holds_together()
                 opened.recorder.key = key_bytes(GOVERNORS[1]);
                 draft.signed_by.retain(|label| label != RECORDER);
             }),
-            Err(Code::SignerSet),
+            Err(Code::CharterInvalid),
         ),
         (
             "persons that differ in case",
@@ -815,4 +815,20 @@ fn genesis_is_refused_unless_everybody_whom_it_names_signs_what_holds_together()
     for (name, bend, want) in cases {
         assert_eq!(say(&*bend), want, "{name}");
     }
+}
+
+/// One signature proves a key, for however many seats it is named; that was called a new key that did not sign.
+#[test]
+fn a_charter_that_seats_two_with_one_new_key_is_invalid_and_not_unproved() {
+    let mut desk = with_path(need(BIZ));
+    let of_two = |name: &str, of: &str| KeyHolder { key: key_bytes("user:new-a"), ..holder(name, of) };
+    let (keep_a, keep_b) = (holder(GOVERNORS[0], "gov-a"), holder(GOVERNORS[1], "gov-b"));
+    let mut next = charter(2, &GOVERNORS[..2], true);
+    next.governors =
+        [keep_a, keep_b, of_two("user:new-a", "new-a"), of_two("user:new-b", "new-b")].into_iter().collect();
+    let event = CharterAmended { charter: next, reason: text("two seats, one key") };
+    let mut draft = desk.draft(GOVERNORS[0], &[GOVERNORS[1]], event);
+    draft.signed_by.retain(|label| label != "user:new-b");
+    assert!(draft.signed_by.iter().any(|label| label == "user:new-a"));
+    assert_eq!(desk.put(draft), Err(Code::CharterInvalid));
 }
