@@ -5,6 +5,28 @@
 //! what was shown, and what could not be. With the writer it shares core's strict reader and `judge`; framing, chain and tree
 //! are checked by code of its own.
 //!
+//! ```
+//! use countersign_audit::{LedgerBytes, Options, Verdict, verify};
+//! use countersign_projection::test_kit::Playground;
+//!
+//! // The bytes of a ledger, from wherever: each entry and a line feed.
+//! let entries = Playground::small().entries().to_vec();
+//! let mut bytes: Vec<u8> = entries.iter().flat_map(|entry| [&**entry.bytes(), b"\n"].concat()).collect();
+//! let report = verify(&mut LedgerBytes::new(bytes.clone()), &Options::default())?;
+//! assert_eq!((report.verdict, report.entries), (Verdict::Verified, entries.len() as u64));
+//! assert_eq!(report.anchored, 0); // Nobody gave a checkpoint, so nothing shows that the end was not cut.
+//!
+//! // One bit in the middle, and where it was.
+//! let middle = bytes.len() / 2;
+//! bytes[middle] ^= 1;
+//! let report = verify(&mut LedgerBytes::new(bytes), &Options::default())?;
+//! let fault = report.fault.ok_or("a fault")?;
+//! println!("{} at entry {}, byte {}", fault.code, fault.seq, fault.offset);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A file, its checkpoint beside it, and the id that it must have, which is pinned from elsewhere:
+//!
 //! ```no_run
 //! use countersign_audit::{LedgerFile, Options, verify};
 //!
