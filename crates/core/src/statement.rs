@@ -389,8 +389,8 @@ impl VerifiedStatement {
     /// Takes signatures on trust: for probes and benches that measure the rules alone, never for a ledger.
     #[cfg(feature = "testing")]
     #[must_use]
-    pub fn assume_verified(signed: SignedStatement) -> Self {
-        Self(Arc::new(signed))
+    pub fn assume_verified(signed: impl Into<Arc<SignedStatement>>) -> Self {
+        Self(signed.into())
     }
 }
 

@@ -1,10 +1,10 @@
 //! The governance state as a projection like any other, and the one that every runner folds.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use countersign_core::digest::LeafHash;
 use countersign_core::entry::Head;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::governance::State;
@@ -32,7 +32,8 @@ impl Serialize for State {
 impl<'de> Deserialize<'de> for State {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (size, leaf, recorded_at, live) = Deserialize::deserialize(deserializer)?;
-        // What ended with the last entry is not kept: who resumes behind it has seen that entry.
-        Ok(Self { head: Head { size, leaf: LeafHash::new(leaf) }, recorded_at, live, endings: Arc::from([]) })
+        let head = Head { size, leaf: LeafHash::new(leaf) };
+        Self::restored(head, recorded_at, live)
+            .ok_or_else(|| D::Error::custom("a grant has a number that is no name's"))
     }
 }

@@ -24,7 +24,7 @@ mod names;
 mod vec;
 
 pub use arena::Arena;
-pub use index::{HashKey, SlotIndex};
+pub use index::{HashKey, HintedIndex, SlotIndex};
 pub use map::{OrdMap, OrdSet};
 pub use names::Names;
 pub use vec::CowVec;

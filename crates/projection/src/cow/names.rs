@@ -12,15 +12,15 @@ use super::index::{HashKey, HintedIndex};
 
 /// Strings numbered from 0 in the order of their first interning; clones in constant time.
 ///
-/// A name costs its bytes and about 15 more. The names of a block of 128 stand in one string behind each other; only the
-/// last, unfinished block is ever copied. Names are never removed.
+/// A name costs its bytes and about 16 more. The names of a block of 128 stand in one string behind each other, each ended by
+/// U+0000, which no name holds; only the last, unfinished block is ever copied. Names are never removed.
 #[derive(Clone, Default)]
 pub struct Names {
     key: HashKey,
     blocks: CowVec<Arc<str>, 256>,
     /// The names after the last full block.
     tail: Arc<String>,
-    // INVARIANT: element i is where name i ends in its block, and name i + 1 starts if it is in the same block.
+    // INVARIANT: element i is where name i with its end mark ends in its block, and name i + 1 starts if it is in the same block.
     ends: CowVec<u32, 1024>,
     // INVARIANT: the hint of name i is `start_hint` of where it starts.
     index: HintedIndex<[u8; 2]>,
@@ -42,6 +42,11 @@ impl Names {
         self.ends.is_empty()
     }
 
+    /// Returns the hash of `name` in the index, whether it was interned or not.
+    pub fn hash(&self, name: &str) -> u64 {
+        self.key.hash(name.as_bytes())
+    }
+
     /// Returns the number of `name` if it was interned.
     pub fn lookup(&self, name: &str) -> Option<u32> {
         self.find(self.key.hash(name.as_bytes()), name)
@@ -58,7 +63,24 @@ impl Names {
     /// Returns the name with number `id`, or `None` if no name has this number.
     pub fn get(&self, id: u32) -> Option<&str> {
         let end = *self.ends.get(id as usize)? as usize;
-        Some(&self.block(id)[self.start(id)..end])
+        Some(&self.block(id)[self.start(id)..end - 1])
+    }
+
+    /// Returns where in its block name `id`, which must be there, starts, as [`Self::is_at`] takes it.
+    pub fn hint(&self, id: u32) -> [u8; 2] {
+        start_hint(self.start(id))
+    }
+
+    /// Returns whether `name`, which holds no U+0000, has number `id`, given the [hint](Self::hint) of that number.
+    pub fn is_at(&self, id: u32, hint: [u8; 2], name: &str) -> bool {
+        if hint == UNKNOWN_START {
+            return self.get(id) == Some(name);
+        }
+        // By the hint the bytes are all that is loaded; what is beside them is likely far from the processor.
+        let start = usize::from(u16::from_le_bytes(hint));
+        let end = start + name.len();
+        let block = self.block(id).as_bytes();
+        block.get(end) == Some(&END) && block.get(start..end) == Some(name.as_bytes())
     }
 
     /// Returns the names by ascending number.
@@ -69,12 +91,13 @@ impl Names {
     /// Returns the number of `name`, which is the next one if it was not interned before.
     ///
     /// # Panics
-    /// If 128 names in a row take 4 GiB, or 2^32 are interned.
+    /// If the name holds U+0000, 128 names in a row take 4 GiB, or 2^32 are interned.
     pub fn intern(&mut self, name: &str) -> u32 {
         let hash = self.key.hash(name.as_bytes());
         if let Some(id) = self.find(hash, name) {
             return id;
         }
+        assert!(!name.as_bytes().contains(&END), "names hold no U+0000");
         let id = self.push(name);
         let mut index = std::mem::take(&mut self.index);
         index.insert_hinted(hash, id, start_hint(self.start(id)), |id| {
@@ -85,18 +108,7 @@ impl Names {
     }
 
     fn find(&self, hash: u64, name: &str) -> Option<u32> {
-        self.index.find_hinted(hash, |id, hint| {
-            if hint == UNKNOWN_START {
-                return self.get(id) == Some(name);
-            }
-            // By the hint the bytes are loaded at the same time as their end; both are likely far from the
-            // processor, and waiting for one after the other would take twice as long.
-            let start = usize::from(u16::from_le_bytes(hint));
-            let end = start + name.len();
-            let same_bytes = self.block(id).as_bytes().get(start..end) == Some(name.as_bytes());
-            let same_end = self.ends.get(id as usize).is_some_and(|known| *known as usize == end);
-            same_bytes & same_end
-        })
+        self.index.find_hinted(hash, |id, hint| self.is_at(id, hint, name))
     }
 
     /// Returns the names of the block of name `id`, behind each other.
@@ -118,6 +130,7 @@ impl Names {
         let id = u32::try_from(self.len()).expect("the number of names fits u32");
         let tail = Arc::make_mut(&mut self.tail);
         tail.push_str(name);
+        tail.push(char::from(END));
         self.ends.push(u32::try_from(tail.len()).expect("a block is smaller than 4 GiB"));
         if self.ends.len().is_multiple_of(BLOCK) {
             self.blocks.push(Arc::from(tail.as_str()));
@@ -220,10 +233,13 @@ impl Visitor<'_> for Append<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<(), E> {
-        if self.0.tail.len().saturating_add(name.len()) > u32::MAX as usize
+        if self.0.tail.len().saturating_add(name.len()) >= u32::MAX as usize
             || self.0.len() >= u32::MAX as usize
         {
             return Err(E::custom("more names than can be numbered"));
+        }
+        if name.as_bytes().contains(&END) {
+            return Err(E::custom("a name holds U+0000"));
         }
         self.0.push(name);
         Ok(())
@@ -237,6 +253,9 @@ fn start_hint(start: usize) -> [u8; 2] {
 
 /// The hint that a name starts at or after byte 65,535 of its block.
 const UNKNOWN_START: [u8; 2] = [0xff; 2];
+
+/// What ends a name in its block.
+const END: u8 = 0;
 
 /// Names in a block.
 const BLOCK: usize = 128;

@@ -16,20 +16,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Zero-sized elements are refused at compile time: a serialised length would then cost nothing to claim.
 pub struct CowVec<T, const CHUNK: usize = 256> {
     // INVARIANT: every chunk has exactly CHUNK elements, every group but the last exactly GROUP chunks, none is empty.
-    groups: Arc<Vec<Group<T>>>,
+    groups: Arc<[Group<T>]>,
     // INVARIANT: equals the number of chunks in `groups`.
     full_chunks: usize,
     // INVARIANT: at most CHUNK elements.
     tail: Arc<Vec<T>>,
 }
 
-type Group<T> = Arc<Vec<Arc<[T]>>>;
+/// Slices and no vectors: on the way to an element there is nothing to load but one pointer a level.
+type Group<T> = Arc<[Arc<[T]>]>;
 
 impl<T, const CHUNK: usize> CowVec<T, CHUNK> {
     /// Returns an empty vector.
     pub fn new() -> Self {
         const { assert!(size_of::<T>() != 0 && CHUNK != 0) };
-        Self { groups: Arc::default(), full_chunks: 0, tail: Arc::default() }
+        Self { groups: Arc::from([]), full_chunks: 0, tail: Arc::default() }
     }
 
     /// Returns the number of elements.
@@ -139,21 +140,31 @@ impl<T: Clone, const CHUNK: usize> CowVec<T, CHUNK> {
                 chunk
             }
         };
-        let groups = Arc::make_mut(&mut self.groups);
-        match groups.last_mut() {
-            Some(group) if group.len() < GROUP => Arc::make_mut(group).push(chunk),
-            Some(_) | None => groups.push(Arc::new(vec![chunk])),
+        match self.groups.last() {
+            Some(group) if group.len() < GROUP => {
+                let fuller = group.iter().cloned().chain([chunk]).collect();
+                if let Some(last) = Arc::make_mut(&mut self.groups).last_mut() {
+                    *last = fuller;
+                }
+            }
+            Some(_) | None => {
+                let added: Group<T> = Arc::new([chunk]);
+                self.groups = self.groups.iter().cloned().chain([added]).collect();
+            }
         }
         self.full_chunks += 1;
     }
 
     /// Turns the last full chunk into the tail, which is empty. `None` if there is no chunk.
     fn open_last_chunk(&mut self) -> Option<()> {
-        let groups = Arc::make_mut(&mut self.groups);
-        let group = Arc::make_mut(groups.last_mut()?);
-        let chunk = group.pop()?;
-        if group.is_empty() {
-            groups.pop();
+        let (last, others) = self.groups.split_last()?;
+        let (chunk, kept) = last.split_last()?;
+        let chunk = chunk.clone();
+        if kept.is_empty() {
+            self.groups = others.into();
+        } else {
+            let kept = kept.into();
+            *Arc::make_mut(&mut self.groups).last_mut()? = kept;
         }
         self.full_chunks -= 1;
         self.tail = Arc::new(chunk.to_vec());

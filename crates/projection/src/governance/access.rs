@@ -34,7 +34,7 @@ impl Context<'_> {
         ensure(
             event.tier == tier,
             RefusalCode::TierMismatch,
-            format!("{} is of tier {tier}", event.resource),
+            format_args!("{} is of tier {tier}", event.resource),
         )?;
         ensure(!event.need.is_blank(), RefusalCode::EmptyNeed, "the request does not say what for")?;
         let resolved = self.live.resolve(resource, &event.role)?;
@@ -48,13 +48,17 @@ impl Context<'_> {
         ensure(
             expires > self.at && expires <= latest,
             RefusalCode::BadWindow,
-            format!("a request is open until {latest} at most"),
+            format_args!("a request is open until {latest} at most"),
         )?;
         let counted = self.live.people.record(self.author).persons.to_vec();
         let full = counted.iter().any(|person| {
             self.live.people.open_requests.get(person).is_some_and(|open| *open >= MAX_OPEN_REQUESTS)
         });
-        ensure(!full, RefusalCode::TooMany, format!("{MAX_OPEN_REQUESTS} requests of one person are open"))?;
+        ensure(
+            !full,
+            RefusalCode::TooMany,
+            format_args!("{MAX_OPEN_REQUESTS} requests of one person are open"),
+        )?;
         Ok(Change::Request {
             request: Request {
                 seq: self.seq,
@@ -268,7 +272,7 @@ impl Context<'_> {
         ensure(
             is_met(&path.path, &candidates, &items, rules(path)),
             RefusalCode::ApprovalMissing,
-            format!("the approvals do not meet path {}", path.name),
+            format_args!("the approvals do not meet path {}", path.name),
         )?;
         self.live.check_enrollers(&named, request, self.now)?;
         if *self.live.people.record(self.author).kind == PrincipalKind::Automation {
@@ -320,23 +324,23 @@ impl Context<'_> {
         ensure(
             self.live.counts(approval),
             RefusalCode::ApprovalVoid,
-            format!("{name}: its author departed, lost the capacity, or the key is distrusted"),
+            format_args!("{name}: its author departed, lost the capacity, or the key is distrusted"),
         )?;
         ensure(
             approval.clause == resolved.digest,
             RefusalCode::ApprovalStale,
-            format!("{name} signed another clause than the one in force"),
+            format_args!("{name} signed another clause than the one in force"),
         )?;
         ensure(
             !self.live.is_party(approval.author, request, self.now),
             RefusalCode::SelfApproval,
-            format!("{name} is by a party of the request"),
+            format_args!("{name} is by a party of the request"),
         )?;
         // The same words may have been published again since, by whoever approved under them.
         ensure(
             !self.live.wrote_policy(approval.author, request, resolved, self.now),
             RefusalCode::PolicyAuthor,
-            format!("{name} is by who signed the policy that is relied on"),
+            format_args!("{name} is by who signed the policy that is relied on"),
         )
     }
 
@@ -368,7 +372,7 @@ impl Context<'_> {
         ensure(
             !decided && !self.live.is_party(self.author, request, self.now),
             RefusalCode::EnforcerIsParty,
-            format!("{} decided, asked or receives", self.statement.author),
+            format_args!("{} decided, asked or receives", self.statement.author),
         )
     }
 
@@ -416,7 +420,7 @@ impl Context<'_> {
         ensure(
             *signed.as_bytes() == resolved.digest,
             RefusalCode::ClauseStale,
-            format!("policy resolves to {} now", ClauseDigest::new(resolved.digest)),
+            format_args!("policy resolves to {} now", ClauseDigest::new(resolved.digest)),
         )
     }
 
@@ -558,7 +562,7 @@ impl Live {
                 ensure(
                     *seconds <= most,
                     RefusalCode::AboveCeiling,
-                    format!("{seconds} where {most} is the most"),
+                    format_args!("{seconds} where {most} is the most"),
                 )
             }
         }
@@ -595,7 +599,11 @@ impl Live {
                     ensure(
                         !(clash && in_scope),
                         RefusalCode::SodConflict,
-                        format!("{} holds {held_role} on {held}: rule {}", self.people.name(no), rule.name),
+                        format_args!(
+                            "{} holds {held_role} on {held}: rule {}",
+                            self.people.name(no),
+                            rule.name
+                        ),
                     )?;
                 }
             }
@@ -785,7 +793,7 @@ impl Live {
         ensure(
             ceiling(&resolved.clause).is_some(),
             RefusalCode::AboveCeiling,
-            format!("policy sets no longest time for tier {}", resolved.clause.tier),
+            format_args!("policy sets no longest time for tier {}", resolved.clause.tier),
         )
     }
 

@@ -19,7 +19,7 @@ impl Context<'_> {
         ensure(
             !capacity.is_charter(),
             RefusalCode::CharterOnly,
-            format!("the charter alone names the {capacity}"),
+            format_args!("the charter alone names the {capacity}"),
         )?;
         let holder = self.holder(&event.holder)?;
         if capacity.is_business() {
@@ -91,12 +91,12 @@ impl Context<'_> {
         ensure(
             basis.capacity.may_delegate(),
             RefusalCode::NotDelegable,
-            format!("{} can not be delegated", *basis.capacity),
+            format_args!("{} can not be delegated", *basis.capacity),
         )?;
         ensure(
             basis.depth > event.depth && event.depth < MAX_DEPTH,
             RefusalCode::TooDeep,
-            format!("what it rests on allows {} further delegations", basis.depth),
+            format_args!("what it rests on allows {} further delegations", basis.depth),
         )?;
         let delegate = self.holder(&event.delegate)?;
         ensure(delegate != self.author, RefusalCode::OwnPerson, "nobody delegates to himself")?;
@@ -147,7 +147,7 @@ impl Context<'_> {
         ensure(
             self.live.rights.of(no).filter(|(_, right)| right.ended_at.is_none()).count() < MAX_RIGHTS,
             RefusalCode::TooMany,
-            format!("{name} holds {MAX_RIGHTS} capacities"),
+            format_args!("{name} holds {MAX_RIGHTS} capacities"),
         )?;
         Ok(no)
     }

@@ -284,7 +284,7 @@ impl Live {
                     self.end_grant(slot, at, EndCause::Replaced, endings);
                 }
                 let role = self.grants.roles.intern(grant.role.as_str());
-                self.grants.insert(Grant {
+                let grant = Grant {
                     digest,
                     seq,
                     until: grant.until,
@@ -293,7 +293,8 @@ impl Live {
                     role,
                     class: grant.class.unwrap_or(NO_SLOT),
                     rare: grant.rare.clone().map(Box::new),
-                });
+                };
+                self.grants.insert(grant, &self.people, &self.things);
             }
             Change::Revoke { slot } => self.end_grant(*slot, at, EndCause::Revoked, endings),
             Change::Permit { digest, personal } => {

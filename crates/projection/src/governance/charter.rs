@@ -22,7 +22,7 @@ pub(crate) fn check_alone(charter: &Charter) -> Result<(), Refusal> {
     ensure(
         charter.quorum <= governors,
         RefusalCode::LockOut,
-        format!("{governors} governors can never be {}", charter.quorum),
+        format_args!("{governors} governors can never be {}", charter.quorum),
     )?;
     if let Some(recovery) = &charter.recovery
         && (recovery.quorum == 0 || recovery.quorum > recovery.keys.len() as u64)
@@ -73,7 +73,7 @@ impl Context<'_> {
         ensure(
             event.rules > self.live.rules,
             RefusalCode::RulesVersion,
-            format!("rules {} are in force", self.live.rules),
+            format_args!("rules {} are in force", self.live.rules),
         )?;
         Ok(Change::Upgrade { rules: event.rules })
     }
@@ -84,7 +84,7 @@ impl Context<'_> {
         ensure(
             self.live.charter.is_governor(self.author),
             RefusalCode::NoAuthority,
-            format!("{} is no governor", self.statement.author),
+            format_args!("{} is no governor", self.statement.author),
         )?;
         ensure(self.live.frozen.is_none(), RefusalCode::AlreadyFrozen, "the ledger is frozen already")?;
         if overruled && !together {
@@ -112,13 +112,13 @@ impl Context<'_> {
         ensure(
             self.live.charter.is_recovery(self.author),
             RefusalCode::NoRecovery,
-            format!("{} holds no recovery key", self.statement.author),
+            format_args!("{} holds no recovery key", self.statement.author),
         )?;
         let holders = self.signers().filter(|no| self.live.charter.is_recovery(*no)).count() as u64;
         ensure(
             holders >= recovery.quorum,
             RefusalCode::Quorum,
-            format!("{holders} recovery keys of {}", recovery.quorum),
+            format_args!("{holders} recovery keys of {}", recovery.quorum),
         )?;
         ensure(
             holders == recovery.quorum && 1 + self.cosigners.len() as u64 == holders,
@@ -162,11 +162,11 @@ impl Context<'_> {
             None => self.check_new_name(name, persons),
             Some(no) => {
                 let record = people.record(no);
-                ensure(!record.departed, RefusalCode::NameDeparted, format!("{name} departed"))?;
+                ensure(!record.departed, RefusalCode::NameDeparted, format_args!("{name} departed"))?;
                 ensure(
                     people.known_persons(persons.iter().copied()).as_deref() == Some(&*record.persons),
                     RefusalCode::CharterInvalid,
-                    format!("{name} is registered for other persons"),
+                    format_args!("{name} is registered for other persons"),
                 )
             }
         }

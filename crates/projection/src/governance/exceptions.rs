@@ -34,7 +34,7 @@ impl Context<'_> {
         ensure(
             personal.seconds <= rule.max_seconds,
             RefusalCode::AboveCeiling,
-            format!("{} where an exception lasts {} at most", personal.seconds, rule.max_seconds),
+            format_args!("{} where an exception lasts {} at most", personal.seconds, rule.max_seconds),
         )?;
         let right = self.may_decide(request, Capacity::ExceptionApprover, &resolved)?;
         self.live.check_sod(
@@ -101,7 +101,7 @@ impl Context<'_> {
         ensure(
             class.until <= latest,
             RefusalCode::AboveCeiling,
-            format!("the class is reviewed by {latest} at the latest"),
+            format_args!("the class is reviewed by {latest} at the latest"),
         )?;
         let owner = self.principal(&event.owner)?;
         let slot = self.live.exceptions.class(&policy.event.name, definition).map(|(slot, _)| slot);

@@ -67,7 +67,7 @@ impl Context<'_> {
         ensure(
             record.keys.len() < MAX_KEYS,
             RefusalCode::TooMany,
-            format!("{} has {MAX_KEYS} keys", event.principal),
+            format_args!("{} has {MAX_KEYS} keys", event.principal),
         )?;
         let enrollers = match event.enrolment {
             Enrolment::Further => {
@@ -85,7 +85,7 @@ impl Context<'_> {
                 ensure(
                     first != record.had_key && record.keys.is_empty(),
                     RefusalCode::EnrolmentForm,
-                    format!(
+                    format_args!(
                         "{} has a live key, or the enrolment is not {}",
                         event.principal, event.enrolment
                     ),
@@ -103,7 +103,7 @@ impl Context<'_> {
             ensure(
                 owner == self.author,
                 RefusalCode::CharterOnly,
-                format!("{} is named by the charter", event.principal),
+                format_args!("{} is named by the charter", event.principal),
             )?;
             self.check_lock_out(owner)?;
         } else {
@@ -154,7 +154,7 @@ impl Context<'_> {
         ensure(
             from > record.admitted && from <= self.seq,
             RefusalCode::FromTooEarly,
-            format!("the key was admitted by entry {}, this is entry {}", record.admitted, self.seq),
+            format_args!("the key was admitted by entry {}, this is entry {}", record.admitted, self.seq),
         )?;
         ensure(
             record.distrusted_from.is_none_or(|known| from < known),
@@ -200,7 +200,7 @@ impl Context<'_> {
         ensure(
             !charter.is_governor(leaving) || left >= charter.text.quorum,
             RefusalCode::LockOut,
-            format!("{left} live governors would remain of {}", charter.text.quorum),
+            format_args!("{left} live governors would remain of {}", charter.text.quorum),
         )
     }
 
@@ -230,7 +230,7 @@ impl Context<'_> {
         ensure(
             !self.live.charter.names(no) && !named,
             RefusalCode::CharterOnly,
-            format!("{name} is named by the charter"),
+            format_args!("{name} is named by the charter"),
         )
     }
 
@@ -247,7 +247,7 @@ impl Context<'_> {
             let taken = |other: &Principal| other.as_str().eq_ignore_ascii_case(name.as_str());
             pending.charter.principals().iter().any(|(other, _)| taken(other))
         });
-        ensure(!reserved, RefusalCode::NameTaken, format!("an announced charter names {name}"))?;
+        ensure(!reserved, RefusalCode::NameTaken, format_args!("an announced charter names {name}"))?;
         self.check_person_twins(persons)?;
         self.check_twins(self.live.people.twins(name), name, persons)
     }
@@ -275,12 +275,12 @@ impl Context<'_> {
             ensure(
                 !record.departed,
                 RefusalCode::NameDeparted,
-                format!("{name} differs in case only from {spelled}, who departed"),
+                format_args!("{name} differs in case only from {spelled}, who departed"),
             )?;
             ensure(
                 numbers.as_deref() == Some(&*record.persons),
                 RefusalCode::CaseTwin,
-                format!("{name} differs in case only from {spelled}, another person's"),
+                format_args!("{name} differs in case only from {spelled}, another person's"),
             )?;
         }
         Ok(())

@@ -135,8 +135,9 @@ pub(crate) fn refuse<T>(code: RefusalCode, detail: impl Into<String>) -> Result<
     Err(Refusal::new(code, detail))
 }
 
-pub(crate) fn ensure(holds: bool, code: RefusalCode, detail: impl Into<String>) -> Result<(), Refusal> {
-    if holds { Ok(()) } else { refuse(code, detail) }
+/// Refuses unless `holds`. The detail is put into words only then: nearly every rule is kept, and most details are long.
+pub(crate) fn ensure(holds: bool, code: RefusalCode, detail: impl std::fmt::Display) -> Result<(), Refusal> {
+    if holds { Ok(()) } else { refuse(code, detail.to_string()) }
 }
 
 fn genesis(signed: &SignedStatement) -> Result<&countersign_core::event::LedgerOpened, Refusal> {
@@ -147,7 +148,7 @@ fn genesis(signed: &SignedStatement) -> Result<&countersign_core::event::LedgerO
     ensure(
         event.rules <= RULES,
         RefusalCode::NeedsRules,
-        format!("genesis names rules {}, this build knows {RULES}", event.rules),
+        format_args!("genesis names rules {}, this build knows {RULES}", event.rules),
     )?;
     let charter = event.charter();
     let first = event.governors.iter().next();
@@ -204,7 +205,7 @@ fn check_skew(statement: &Statement, at: Timestamp, max_lag: u64) -> Result<(), 
     ensure(
         at <= issued.saturating_plus_seconds(max_lag),
         RefusalCode::Backdated,
-        format!("issued {issued}, recorded {at}: more than {max_lag} s later"),
+        format_args!("issued {issued}, recorded {at}: more than {max_lag} s later"),
     )
 }
 
@@ -233,7 +234,7 @@ impl<'a> Context<'a> {
         ensure(
             live.rules == RULES,
             RefusalCode::NeedsRules,
-            format!("rules {} are in force, this build knows {RULES}", live.rules),
+            format_args!("rules {} are in force, this build knows {RULES}", live.rules),
         )?;
         match &statement.ledger {
             LedgerRef::Id(id) if *id == live.ledger.0 => {}
@@ -246,7 +247,7 @@ impl<'a> Context<'a> {
             ensure(
                 live.keys.record(key).serials.admits(statement.serial),
                 RefusalCode::Serial,
-                format!("serial {} was used, or is too far below the highest", statement.serial),
+                format_args!("serial {} was used, or is too far below the highest", statement.serial),
             )?;
         }
         check_seen(live, statement, seq)?;
@@ -325,7 +326,7 @@ impl<'a> Context<'a> {
         ensure(
             !self.live.is_bootstrap() || admitted_before_policy(kind),
             RefusalCode::BeforePolicy,
-            format!("{kind} has to wait for the first policy"),
+            format_args!("{kind} has to wait for the first policy"),
         )
     }
 
@@ -358,7 +359,7 @@ impl<'a> Context<'a> {
         ensure(
             permitted,
             RefusalCode::NotPermitted,
-            format!("no policy names the author for {}", event.namespace),
+            format_args!("no policy names the author for {}", event.namespace),
         )?;
         Ok(Change::Nothing)
     }
@@ -385,14 +386,14 @@ impl<'a> Context<'a> {
         ensure(
             self.live.charter.is_governor(self.author),
             RefusalCode::NoAuthority,
-            format!("{} is no governor", self.statement.author),
+            format_args!("{} is no governor", self.statement.author),
         )?;
         let quorum = self.live.charter.text.quorum;
         let governors = self.signers().filter(|no| self.live.charter.is_governor(*no)).count() as u64;
         ensure(
             governors >= quorum,
             RefusalCode::Quorum,
-            format!("{governors} governors of {quorum} signed"),
+            format_args!("{governors} governors of {quorum} signed"),
         )?;
         ensure(self.are_governors(), RefusalCode::SignerSet, "more signers than the quorum")
     }
@@ -415,7 +416,7 @@ impl<'a> Context<'a> {
         ensure(
             second(cosigner),
             RefusalCode::SecondPerson,
-            format!("{} can not be the second person here", self.live.people.name(cosigner)),
+            format_args!("{} can not be the second person here", self.live.people.name(cosigner)),
         )?;
         self.different_persons(self.author, cosigner)
     }
@@ -425,7 +426,7 @@ impl<'a> Context<'a> {
         ensure(
             !overlap,
             RefusalCode::SamePerson,
-            format!(
+            format_args!(
                 "{} and {} are not two persons",
                 self.live.people.name(left),
                 self.live.people.name(right)
@@ -556,7 +557,7 @@ impl<'a> Context<'a> {
         ensure(
             seen.is_some_and(|seen| seen.size > seq),
             RefusalCode::SeenMissing,
-            format!("the author has to have seen entry {seq}"),
+            format_args!("the author has to have seen entry {seq}"),
         )
     }
 
@@ -655,7 +656,7 @@ fn check_seen(live: &Live, statement: &Statement, seq: u64) -> Result<(), Refusa
     ensure(
         seen.size >= 1 && seen.size <= seq,
         RefusalCode::Seen,
-        format!("seen size {} at entry {seq}", seen.size),
+        format_args!("seen size {} at entry {seq}", seen.size),
     )?;
     let leaf = *seen.leaf.as_bytes();
     let known = if seq - seen.size <= MAX_SEEN_AGE {
@@ -719,13 +720,13 @@ fn check_signers(
             return refuse(RefusalCode::UnknownKey, format!("key {} was never admitted", part.keyid));
         };
         let key = live.keys.record(no);
-        ensure(key.ended.is_none(), RefusalCode::KeyEnded, format!("key {} has ended", part.keyid))?;
+        ensure(key.ended.is_none(), RefusalCode::KeyEnded, format_args!("key {} has ended", part.keyid))?;
         let owner = live.people.name(key.owner);
         if part.keyid == statement.key {
             ensure(
                 owner == statement.author.as_str(),
                 RefusalCode::SignerSet,
-                format!("key {} is not of {}", part.keyid, statement.author),
+                format_args!("key {} is not of {}", part.keyid, statement.author),
             )?;
             author_key = Some(no);
         } else if let Some(place) = unclaimed.iter().position(|name| name.as_str() == owner) {

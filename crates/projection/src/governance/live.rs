@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use countersign_core::event::{AccessRequested, Capacity};
-use countersign_core::id::Label;
+use countersign_core::id::{Label, Principal, Resource, Role};
 use countersign_core::policy::StandingClass;
 use serde::{Deserialize, Serialize};
 
 use super::keyring::{KeyNo, first_bytes};
-use super::people::PrincipalNo;
+use super::people::{People, PrincipalNo};
+use super::spelled::{Spelled, Spelling};
 use super::stored::{FOREVER, Hash, Millis, NO_SLOT, Stored};
-use super::things::ResourceNo;
+use super::things::{ResourceNo, Things};
 use crate::cow::{Arena, HashKey, Names, OrdMap, OrdSet, SlotIndex};
 
 /// An approval on an open request.
@@ -150,13 +151,13 @@ impl Requests {
     }
 }
 
-/// Active grants, and the index that answers checks.
+/// Active grants, and what finds them.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Grants {
     arena: Arena<Grant>,
     by_digest: DigestIndex,
-    /// The check index: 16 bytes a grant, sorted by subject, resource and role.
-    by_subject: OrdSet<(PrincipalNo, ResourceNo, u32, u32)>,
+    by_names: Spelled,
+    by_subject: OrdSet<(PrincipalNo, u32)>,
     by_resource: OrdSet<(ResourceNo, u32)>,
     due: OrdSet<(Millis, u32)>,
     pub(crate) roles: Names,
@@ -176,6 +177,7 @@ impl Grants {
         Self {
             arena: Arena::new(),
             by_digest: DigestIndex::default(),
+            by_names: Spelled::default(),
             by_subject: OrdSet::new(),
             by_resource: OrdSet::new(),
             due: OrdSet::new(),
@@ -203,8 +205,8 @@ impl Grants {
 
     pub(crate) fn of(&self, subject: PrincipalNo) -> impl Iterator<Item = (u32, &Grant)> {
         self.by_subject
-            .range((subject, 0, 0, 0)..=(subject, u32::MAX, u32::MAX, u32::MAX))
-            .filter_map(|((_, _, _, slot), ())| self.arena.get(*slot).map(|grant| (*slot, grant)))
+            .range((subject, 0)..=(subject, u32::MAX))
+            .filter_map(|((_, slot), ())| self.arena.get(*slot).map(|grant| (*slot, grant)))
     }
 
     pub(crate) fn on(&self, resource: ResourceNo) -> impl Iterator<Item = (u32, &Grant)> {
@@ -213,27 +215,31 @@ impl Grants {
             .filter_map(|((_, slot), ())| self.arena.get(*slot).map(|grant| (*slot, grant)))
     }
 
-    /// Grants of exactly this entitlement.
-    pub(crate) fn exactly(
-        &self,
-        subject: PrincipalNo,
-        resource: ResourceNo,
-        role: u32,
-    ) -> impl Iterator<Item = &Grant> {
-        self.by_subject
-            .range((subject, resource, role, 0)..=(subject, resource, role, u32::MAX))
-            .filter_map(|((_, _, _, slot), ())| self.arena.get(*slot))
+    /// Grants of exactly this entitlement to this subject.
+    pub(crate) fn exactly<'a>(
+        &'a self,
+        subject: &'a Principal,
+        resource: &'a Resource,
+        role: &'a Role,
+        people: &'a People,
+        things: &'a Things,
+    ) -> impl Iterator<Item = &'a Grant> {
+        let spelling = Spelling::new(people, things, &self.roles);
+        self.by_names.find(subject, resource, role, spelling, |slot| self.arena.get(slot))
     }
 
-    pub(crate) fn insert(&mut self, grant: Grant) -> u32 {
+    /// Adds a grant, whose numbers are those of names in `people`, `things` and `roles`.
+    pub(crate) fn insert(&mut self, grant: Grant, people: &People, things: &Things) -> u32 {
         let (digest, until) = (grant.digest, grant.until);
-        let (subject, resource, role) = (grant.subject, grant.resource, grant.role);
-        let slot = self.arena.insert(grant);
-        let arena = &self.arena;
+        let (subject, resource) = (grant.subject, grant.resource);
+        let (slot, arena) = (self.arena.next_slot(), &self.arena);
+        let spelling = Spelling::new(people, things, &self.roles);
+        self.by_names.insert(slot, &grant, spelling, |slot| arena.get(slot));
         self.by_digest.0.insert(first_bytes(&digest), slot, |slot| {
             arena.get(slot).map_or(0, |grant| first_bytes(&grant.digest))
         });
-        self.by_subject.insert((subject, resource, role, slot), ());
+        self.arena.insert(grant);
+        self.by_subject.insert((subject, slot), ());
         self.by_resource.insert((resource, slot), ());
         if until != FOREVER {
             self.due.insert((until, slot), ());
@@ -241,13 +247,22 @@ impl Grants {
         slot
     }
 
-    pub(crate) fn remove(&mut self, slot: u32) -> Option<Grant> {
+    pub(crate) fn remove(&mut self, slot: u32, people: &People, things: &Things) -> Option<Grant> {
         let grant = self.arena.remove(slot)?;
+        self.by_names.remove(slot, &grant, Spelling::new(people, things, &self.roles));
         self.by_digest.0.remove(first_bytes(&grant.digest), slot);
-        self.by_subject.remove(&(grant.subject, grant.resource, grant.role, slot));
+        self.by_subject.remove(&(grant.subject, slot));
         self.by_resource.remove(&(grant.resource, slot));
         self.due.remove(&(grant.until, slot));
         Some(grant)
+    }
+
+    /// Builds the index by names, which reading leaves out since it needs what is read elsewhere. None where a grant has a number
+    /// that is no name's.
+    pub(crate) fn index(&mut self, people: &People, things: &Things) -> Option<()> {
+        let spelling = Spelling::new(people, things, &self.roles);
+        self.by_names = Spelled::of(self.arena.iter(), spelling)?;
+        Some(())
     }
 
     pub(crate) fn next_due(&self) -> Option<(Millis, u32)> {
@@ -266,8 +281,7 @@ impl<'de> Deserialize<'de> for Grants {
         let (roles, arena) = <(Names, Arena<Grant>)>::deserialize(deserializer)?;
         let by_digest =
             SlotIndex::from_hashes(arena.iter().map(|(slot, grant)| (first_bytes(&grant.digest), slot)));
-        let mut subjects: Vec<_> =
-            arena.iter().map(|(slot, grant)| (grant.subject, grant.resource, grant.role, slot)).collect();
+        let mut subjects: Vec<_> = arena.iter().map(|(slot, grant)| (grant.subject, slot)).collect();
         subjects.sort_unstable();
         let mut resources: Vec<_> = arena.iter().map(|(slot, grant)| (grant.resource, slot)).collect();
         resources.sort_unstable();
@@ -279,6 +293,7 @@ impl<'de> Deserialize<'de> for Grants {
         due.sort_unstable();
         Ok(Self {
             by_digest: DigestIndex(by_digest),
+            by_names: Spelled::default(),
             by_subject: subjects.into_iter().map(|key| (key, ())).collect(),
             by_resource: resources.into_iter().map(|key| (key, ())).collect(),
             due: due.into_iter().map(|key| (key, ())).collect(),

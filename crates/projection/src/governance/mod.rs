@@ -20,6 +20,7 @@ mod query;
 mod refusal;
 mod resources;
 mod rights;
+mod spelled;
 mod state;
 mod stored;
 mod things;

@@ -58,6 +58,11 @@ impl People {
         }
     }
 
+    /// Names of principals, by number.
+    pub(crate) fn spellings(&self) -> &Names {
+        &self.names
+    }
+
     pub(crate) fn find(&self, name: &Principal) -> Option<PrincipalNo> {
         self.names.lookup(name.as_str())
     }

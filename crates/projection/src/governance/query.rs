@@ -268,21 +268,18 @@ impl State {
             return denied(DenyReason::BeforeState);
         }
         let Some(live) = &self.live else { return denied(DenyReason::UnknownPrincipal) };
-        let Some(no) = live.people.find(subject) else { return denied(DenyReason::UnknownPrincipal) };
-        let found = live.things.find(resource).and_then(|resource| {
-            let role = live.grants.roles.lookup(role.as_str())?;
-            let open = live.grants.exactly(no, resource, role).filter(|grant| live.holds(grant, at.millis()));
-            open.max_by_key(|grant| (live.effective_until(grant), grant.seq))
-        });
+        let found = live
+            .grants
+            .exactly(subject, resource, role, &live.people, &live.things)
+            .filter(|grant| live.holds(grant, at.millis()))
+            .max_by_key(|grant| (live.effective_until(grant), grant.seq));
         match found {
             Some(grant) => Answer::Allowed {
                 grant: StatementDigest::new(grant.digest),
                 seq: grant.seq,
                 until: instant(live.effective_until(grant)),
             },
-            None if live.people.record(no).departed => denied(DenyReason::PrincipalDeparted),
-            None if live.things.live(resource).is_none() => denied(DenyReason::UnknownResource),
-            None => denied(DenyReason::NoGrant),
+            None => denied(live.reason(subject, resource)),
         }
     }
 
@@ -600,6 +597,16 @@ impl State {
 }
 
 impl Live {
+    /// Why there is no grant.
+    fn reason(&self, subject: &Principal, resource: &Resource) -> DenyReason {
+        match self.people.find(subject) {
+            None => DenyReason::UnknownPrincipal,
+            Some(no) if self.people.record(no).departed => DenyReason::PrincipalDeparted,
+            Some(_) if self.things.live(resource).is_none() => DenyReason::UnknownResource,
+            Some(_) => DenyReason::NoGrant,
+        }
+    }
+
     /// When time alone ends a grant: its own time, or the review date of its class where a missed review ends.
     fn effective_until(&self, grant: &Grant) -> Millis {
         use countersign_core::policy::MissedReview;

@@ -28,12 +28,12 @@ impl Context<'_> {
         ensure(
             self.live.things.live(name).is_none(),
             RefusalCode::NameTaken,
-            format!("{name} is registered"),
+            format_args!("{name} is registered"),
         )?;
         ensure(
             !self.live.things.is_twin(name),
             RefusalCode::CaseTwin,
-            format!("{name} differs from a known resource in case only"),
+            format_args!("{name} differs from a known resource in case only"),
         )?;
         let chain = self.chain_of(name, event.governed_by.as_ref())?;
         self.two_persons(
@@ -131,7 +131,7 @@ impl Context<'_> {
         ensure(
             self.live.things.record(no).governs == 0,
             RefusalCode::GovernsOthers,
-            format!("{} governs live resources", event.resource),
+            format_args!("{} governs live resources", event.resource),
         )?;
         Ok(Change::RetireResource { no })
     }
@@ -146,13 +146,13 @@ impl Context<'_> {
         ensure(
             !chain[1..].contains(name),
             RefusalCode::GovernedCycle,
-            format!("{name} would govern itself"),
+            format_args!("{name} would govern itself"),
         )?;
         let below = self.live.things.find(name).map_or(0, |no| self.live.depth_below(no));
         ensure(
             chain.len() + below <= MAX_GOVERNING,
             RefusalCode::TooMany,
-            format!("more than {MAX_GOVERNING} resources above one another"),
+            format_args!("more than {MAX_GOVERNING} resources above one another"),
         )?;
         Ok(chain)
     }
@@ -241,7 +241,7 @@ fn check_document(document: &PolicyDocument) -> Result<(), Refusal> {
         ensure(
             rule.path.needs_owner(),
             RefusalCode::NoOwnerInPath,
-            format!("path {} can be met without an owner", rule.name),
+            format_args!("path {} can be met without an owner", rule.name),
         )?;
     }
     for rule in &document.sod {
@@ -281,7 +281,7 @@ fn check_overlap(event: &PolicyPublished, other: &Policy) -> Result<(), Refusal>
         ensure(
             !clash,
             RefusalCode::PolicyOverlap,
-            format!("policy {} has {section} for some of the same resources", other.event.name),
+            format_args!("policy {} has {section} for some of the same resources", other.event.name),
         )
     };
     claims("paths", !new.paths.is_empty() && !old.paths.is_empty())?;

@@ -148,6 +148,16 @@ impl State {
         Self { head: Head::EMPTY, recorded_at: 0, live: None, endings: Arc::from([]) }
     }
 
+    /// A state that was read; none where what it says can not be.
+    ///
+    /// What ended with the last entry is not kept: who resumes behind it has seen that entry.
+    pub(crate) fn restored(head: Head, recorded_at: Millis, mut live: Option<Live>) -> Option<Self> {
+        if let Some(Live { grants, people, things, .. }) = &mut live {
+            grants.index(people, things)?;
+        }
+        Some(Self { head, recorded_at, live, endings: Arc::from([]) })
+    }
+
     /// How many entries were folded, and the leaf hash of the last one.
     #[must_use]
     pub fn head(&self) -> Head {
@@ -363,7 +373,7 @@ impl Live {
     }
 
     pub(crate) fn end_grant(&mut self, slot: u32, at: Millis, cause: EndCause, endings: &mut Vec<Ending>) {
-        if let Some(grant) = self.grants.remove(slot) {
+        if let Some(grant) = self.grants.remove(slot, &self.people, &self.things) {
             let at = instant(at).unwrap_or(Timestamp::MAX);
             endings.push(Ending { grant: StatementDigest::new(grant.digest), at, cause });
             if let Some(exception) = grant.rare.and_then(|rare| rare.exception) {
@@ -455,8 +465,10 @@ impl Live {
         for key in self.people.record(no).keys.clone() {
             self.end_key(key, seq);
         }
-        let grants: Vec<u32> = self.grants.of(no).map(|(slot, _)| slot).collect();
-        for slot in grants {
+        let mut grants: Vec<_> =
+            self.grants.of(no).map(|(slot, grant)| (grant.resource, grant.role, slot)).collect();
+        grants.sort_unstable();
+        for (_, _, slot) in grants {
             self.end_grant(slot, at, EndCause::SubjectDeparted, endings);
         }
         let requests: Vec<Hash> = self

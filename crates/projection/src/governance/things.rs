@@ -46,6 +46,11 @@ impl Things {
         Self { names: Names::new(key), lower: Names::new(key), records: CowVec::new() }
     }
 
+    /// Names of resources, by number.
+    pub(crate) fn spellings(&self) -> &Names {
+        &self.names
+    }
+
     pub(crate) fn find(&self, name: &Resource) -> Option<ResourceNo> {
         self.names.lookup(name.as_str())
     }
