@@ -49,17 +49,32 @@ pub(crate) fn read_hex(text: &[u8]) -> Result<[u8; HASH_LEN], ParseDigestError> 
     if text.len() != 2 * HASH_LEN {
         return Err(ParseDigestError::Length { found: text.len() });
     }
-    let digit = |position: usize| match text[position] {
-        byte @ b'0'..=b'9' => Ok(byte - b'0'),
-        byte @ b'a'..=b'f' => Ok(byte - b'a' + 10),
-        _ => Err(ParseDigestError::Digit { position }),
-    };
-    let mut out = [0; HASH_LEN];
-    for (index, byte) in out.iter_mut().enumerate() {
-        *byte = digit(2 * index)? << 4 | digit(2 * index + 1)?;
+    let digit = |byte: u8| HEX_VALUES[usize::from(byte)];
+    let (pairs, _) = text.as_chunks::<2>();
+    let (mut out, mut all) = ([0; HASH_LEN], 0);
+    for ([high, low], byte) in pairs.iter().zip(&mut out) {
+        let (high, low) = (digit(*high), digit(*low));
+        all |= high | low;
+        *byte = high << 4 | (low & 15);
     }
-    Ok(out)
+    if all < 16 {
+        return Ok(out);
+    }
+    let position = text.iter().position(|byte| digit(*byte) >= 16).unwrap_or(0);
+    Err(ParseDigestError::Digit { position })
 }
+
+/// What each byte is worth as a hexadecimal digit; 255 where it is none.
+const HEX_VALUES: [u8; 256] = {
+    let mut values = [u8::MAX; 256];
+    let digits = b"0123456789abcdef";
+    let mut value = 0;
+    while value < digits.len() {
+        values[digits[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
 
 macro_rules! hash_types {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(

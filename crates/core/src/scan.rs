@@ -280,6 +280,7 @@ impl<'a> Scanner<'a> {
         let mut unescaped: Option<String> = None;
         let mut copied = start;
         loop {
+            self.at += plain_len(&self.bytes[self.at..]);
             match self.peek() {
                 None => return Err(self.fault(FaultCode::Json, "the string is cut off")),
                 Some(b'"') => {
@@ -376,6 +377,27 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// How many bytes from the start on are ASCII that stands for itself in a string: no quotation mark, no backslash, no control
+/// character. Nearly all bytes of a statement are, so eight are looked at together.
+pub(crate) fn plain_len(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    // The lowest marked byte is right: a borrow only reaches bytes above one that is marked rightly.
+    let marks = |word: u64, below: u64| word.wrapping_sub(ONES * below) & !word & HIGH;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let quote = marks(word ^ (ONES * u64::from(b'"')), 1);
+        let backslash = marks(word ^ (ONES * u64::from(b'\\')), 1);
+        let odd = quote | backslash | marks(word, 0x20) | (word & HIGH);
+        if odd != 0 {
+            return index * 8 + odd.trailing_zeros() as usize / 8;
+        }
+    }
+    let plain = |byte: &&u8| matches!(byte, 0x20..0x80) && **byte != b'"' && **byte != b'\\';
+    words.len() * 8 + rest.iter().take_while(plain).count()
+}
+
 /// Appends the canonical spelling of one character of a string.
 pub(crate) fn write_char(c: char, out: &mut Vec<u8>) {
     match c {
@@ -396,6 +418,28 @@ pub(crate) fn write_char(c: char, out: &mut Vec<u8>) {
         _ => {
             let mut buffer = [0; 4];
             out.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_bytes_are_counted_one_by_one_or_eight_at_once() {
+        let plain = |byte: u8| (0x20..0x80).contains(&byte) && byte != b'"' && byte != b'\\';
+        for odd in 0..=u8::MAX {
+            for place in 0..19 {
+                let mut bytes = *b"0123456789abcdef~ !";
+                bytes[place] = odd;
+                // What follows the first odd byte does not matter, whatever it is.
+                if let Some(next) = bytes.get_mut(place + 1) {
+                    *next = odd.wrapping_add(0x81);
+                }
+                let want = bytes.iter().take_while(|byte| plain(**byte)).count();
+                assert_eq!(plain_len(&bytes), want, "{odd:#x} at {place}");
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::digest::{ClauseDigest, Digest, HASH_LEN, KeyId, LeafHash, StatementDigest, read_hex, write_hex};
 use crate::fault::{Fault, FaultCode};
 use crate::key::{PUBLIC_KEY_LEN, Signature};
-use crate::scan::{MAX_INTEGER, is_refused_char, scan, write_char};
+use crate::scan::{MAX_INTEGER, is_refused_char, plain_len, scan, write_char};
 
 /// A value with exactly one canonical JSON form and a closed schema.
 pub trait Wire: Sized {
@@ -105,6 +105,7 @@ impl<'a> Reader<'a> {
         self.expect(b'"', "a string")?;
         let start = self.at;
         loop {
+            self.at += plain_len(self.bytes.get(self.at..).unwrap_or_default());
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => self.at += 2,
@@ -346,14 +347,19 @@ impl<'a> ObjectReader<'_, 'a> {
     pub(crate) fn raw_member<T>(
         &mut self,
         name: &str,
-        read: impl FnOnce(&mut Reader<'a>) -> T,
-    ) -> Result<(Range<usize>, T), Fault> {
+        read: impl FnOnce(&mut Reader<'a>) -> Result<T, Fault>,
+    ) -> Result<(Range<usize>, Result<T, Fault>), Fault> {
         match self.key {
             Some((key, _)) if key == name => {
                 let start = self.reader.at;
                 let value = read(self.reader);
-                self.reader.at = start;
-                let range = self.reader.skip()?;
+                // Who read it stands behind it; who did not may stand anywhere in it.
+                let range = if value.is_ok() {
+                    start..self.reader.at
+                } else {
+                    self.reader.at = start;
+                    self.reader.skip()?
+                };
                 self.advance()?;
                 Ok((range, value))
             }
