@@ -380,7 +380,7 @@ impl<'a> Scanner<'a> {
 /// How many bytes from the start on are ASCII that stands for itself in a string: no quotation mark, no backslash, no control
 /// character. Nearly all bytes of a statement are, so eight are looked at together.
 pub(crate) fn plain_len(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;
     // The lowest marked byte is right: a borrow only reaches bytes above one that is marked rightly.
     let marks = |word: u64, below: u64| word.wrapping_sub(ONES * below) & !word & HIGH;

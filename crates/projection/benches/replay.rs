@@ -1,12 +1,11 @@
 //! Replay without signatures: entries read from bytes, judged and folded, beside reading alone and hashing alone.
 //!
 //! `cargo bench -p countersign-projection --features bench-internals --bench replay [-- GRANTS]`, by default 20,000 grants
-//! requested, approved, granted, a quarter of them revoked and granted again. One thread; every round of every step goes over
-//! the same entries, the steps take turns, and medians are printed: compare within a run, not across.
-#![expect(clippy::disallowed_methods, reason = "a bench measures time")]
+//! requested, approved, granted, a quarter of them revoked and granted again. One thread, its processor time; every round of every
+//! step goes over the same entries, the steps take turns, and medians are printed: compare within a run, not across.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use countersign_core::digest::sha256;
 use countersign_core::entry::Entry;
@@ -17,6 +16,7 @@ use countersign_projection::governance::{State, judge};
 mod probe;
 
 use probe::Probe;
+use probe::clock::Stopwatch;
 
 const ROUNDS: usize = 9;
 
@@ -41,9 +41,9 @@ fn main() {
         hash(&lines, &mut steps.hash);
         parse(&lines, &mut steps.parse);
         replay(&lines, &start, &probe.state, &mut steps.replay);
-        apart(&lines, &start, &mut steps);
+        rules(&lines, &start, &mut steps.rules);
     }
-    let rate = |times: &mut Vec<Duration>| lines.len() as f64 / median(times);
+    let rate = |times: &mut Vec<Duration>| lines.len() as f64 / probe::clock::median(times);
     let (hash, parse, replay) = (rate(&mut steps.hash), rate(&mut steps.parse), rate(&mut steps.replay));
     println!("  {:9.0} entries/s  SHA-256 of the entry alone", hash);
     println!("  {:9.0} entries/s  reading alone: canonical form, schema, both digests", parse);
@@ -53,12 +53,7 @@ fn main() {
         replay / parse,
         replay / hash
     );
-    let micros = |times: &mut Vec<Duration>| median(times) * 1e6 / lines.len() as f64;
-    println!(
-        "  of which, us an entry: judging {:.2}, folding {:.2}",
-        micros(&mut steps.judge),
-        micros(&mut steps.fold)
-    );
+    println!("  {:9.0} entries/s  judging and folding alone", rate(&mut steps.rules));
 }
 
 #[derive(Default)]
@@ -66,62 +61,48 @@ struct Steps {
     hash: Vec<Duration>,
     parse: Vec<Duration>,
     replay: Vec<Duration>,
-    judge: Vec<Duration>,
-    fold: Vec<Duration>,
+    rules: Vec<Duration>,
 }
 
 fn hash(lines: &[Vec<u8>], times: &mut Vec<Duration>) {
-    let started = Instant::now();
+    let watch = Stopwatch::start();
     for line in lines {
         black_box(sha256(&[line]));
     }
-    times.push(started.elapsed());
+    times.push(watch.stop());
 }
 
 fn parse(lines: &[Vec<u8>], times: &mut Vec<Duration>) {
-    let started = Instant::now();
+    let watch = Stopwatch::start();
     for line in lines {
         black_box(Entry::parse(line.as_slice()).expect("an entry"));
     }
-    times.push(started.elapsed());
+    times.push(watch.stop());
 }
 
 fn replay(lines: &[Vec<u8>], start: &State, end: &State, times: &mut Vec<Duration>) {
     let mut state = start.clone();
-    let started = Instant::now();
+    let watch = Stopwatch::start();
     for line in lines {
         let entry = Entry::parse(line.as_slice()).expect("an entry");
         let statement = VerifiedStatement::assume_verified(entry.signed().clone());
         let admitted = judge(&state, &statement, entry.recorded_at()).expect("an admitted statement");
         state.fold(&admitted.confirm(entry).expect("the entry that was judged"));
     }
-    times.push(started.elapsed());
+    times.push(watch.stop());
     assert_eq!(state.head(), end.head(), "the replay ends where the history ended");
 }
 
-/// Judging and folding, each by itself, over entries that were read before.
-fn apart(lines: &[Vec<u8>], start: &State, steps: &mut Steps) {
+/// Judging and folding alone, of entries that were read before.
+fn rules(lines: &[Vec<u8>], start: &State, times: &mut Vec<Duration>) {
     let mut state = start.clone();
-    let (mut judging, mut folding) = (Duration::ZERO, Duration::ZERO);
-    for batch in lines.chunks(1_000) {
-        let entries: Vec<Entry> =
-            batch.iter().map(|line| Entry::parse(line.as_slice()).expect("an entry")).collect();
-        for entry in entries {
-            let statement = VerifiedStatement::assume_verified(entry.signed().clone());
-            let started = Instant::now();
-            let admitted = judge(&state, &statement, entry.recorded_at()).expect("an admitted statement");
-            let judged = admitted.confirm(entry).expect("the entry that was judged");
-            let between = Instant::now();
-            state.fold(&judged);
-            folding += between.elapsed();
-            judging += between - started;
-        }
+    let entries: Vec<Entry> =
+        lines.iter().map(|line| Entry::parse(line.as_slice()).expect("an entry")).collect();
+    let watch = Stopwatch::start();
+    for entry in entries {
+        let statement = VerifiedStatement::assume_verified(entry.signed().clone());
+        let admitted = judge(&state, &statement, entry.recorded_at()).expect("an admitted statement");
+        state.fold(&admitted.confirm(entry).expect("the entry that was judged"));
     }
-    steps.judge.push(judging);
-    steps.fold.push(folding);
-}
-
-fn median(times: &mut [Duration]) -> f64 {
-    times.sort_unstable();
-    times[times.len() / 2].as_secs_f64()
+    times.push(watch.stop());
 }

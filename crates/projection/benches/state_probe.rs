@@ -3,15 +3,14 @@
 //! `cargo bench -p countersign-projection --features bench-internals --bench state_probe [-- STATEMENTS [GRANTS]]`, by
 //! default 10 million statements with 1 million active grants. Statements are real ones, judged and folded; only their
 //! signatures are taken on trust, through a door that exists for this alone. Memory is counted by the allocator, times are
-//! of one run on a machine that may do other things: compare within a run, not across.
-#![expect(clippy::disallowed_methods, reason = "a bench measures time")]
+//! of one run: compare within a run, not across.
 
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use countersign_core::id::{Principal, Resource};
@@ -22,6 +21,7 @@ use peak_alloc::PeakAlloc;
 #[expect(dead_code, reason = "shared with other benches")]
 mod probe;
 
+use probe::clock::{self, Stopwatch};
 use probe::{Probe, ROLE, entitlement, principal, role, sizes, thing};
 
 #[global_allocator]
@@ -92,7 +92,7 @@ fn memory(statements: usize, grants: usize) -> Probe {
     report("the whole state, per grant", granted, grants);
 
     println!("\njudge and fold, from decoded statements with {grants} active grants (us each)");
-    let started = Instant::now();
+    let watch = Stopwatch::start();
     let before = probe.said;
     let mut next = 0;
     while probe.said < statements {
@@ -102,7 +102,7 @@ fn memory(statements: usize, grants: usize) -> Probe {
     let cycles = probe.said - before;
     println!(
         "  {:8.2}  {cycles} statements of revoke, request, approve, grant; sealing and digests included",
-        micros(started.elapsed(), cycles.max(1))
+        micros(watch.stop(), cycles.max(1))
     );
     report("grant after that, everything", used() - ready, grants);
     probe
@@ -152,14 +152,14 @@ fn publish(probe: &mut Probe) {
         let (mut clones, mut folds, mut plain) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..200 {
             let reader = published.load_full();
-            let started = Instant::now();
+            let watch = Stopwatch::short();
             for no in 0..batch {
                 probe.revoke((round * 7_919 + no * 104_729) % grants);
             }
-            folds.push(started.elapsed());
-            let started = Instant::now();
+            folds.push(watch.stop());
+            let watch = Stopwatch::short();
             published.store(Arc::new(probe.state.clone()));
-            clones.push(started.elapsed());
+            clones.push(watch.stop());
             black_box(reader);
             // The same number again without a reader that holds the state before.
             for no in 0..batch {
@@ -169,11 +169,11 @@ fn publish(probe: &mut Probe) {
                 probe.decide_as(index);
             }
             published.store(Arc::new(State::new()));
-            let started = Instant::now();
+            let watch = Stopwatch::short();
             for no in 0..batch {
                 probe.revoke((round * 7_919 + no * 104_729) % grants);
             }
-            plain.push(started.elapsed());
+            plain.push(watch.stop());
             for no in 0..batch {
                 let index = (round * 7_919 + no * 104_729) % grants;
                 let (subject, resource) = probe.held[index];
@@ -192,13 +192,11 @@ fn publish(probe: &mut Probe) {
 }
 
 fn median(times: &mut [Duration]) -> f64 {
-    times.sort_unstable();
-    times[times.len() / 2].as_secs_f64() * 1e6
+    clock::median(times) * 1e6
 }
 
 /// Checks from another thread, quiet and while the state is written and published, beside a map from names to grants.
 fn checks(mut probe: Probe) {
-    // Rounds are short, so that most are over before the system turns to something else.
     const ROUNDS: usize = 10_000;
     const EACH: usize = 50;
     let names: Vec<(Principal, Resource)> = (0..100_003_usize)
@@ -230,19 +228,19 @@ fn checks(mut probe: Probe) {
                 let (mut ours, mut theirs, mut joined, mut place) = (Vec::new(), Vec::new(), Vec::new(), 0);
                 let mut key = String::with_capacity(256);
                 for _ in 0..ROUNDS {
-                    let started = Instant::now();
+                    let watch = Stopwatch::short();
                     for step in 0..EACH {
                         let (subject, resource) = &names[(place + step * 31) % names.len()];
                         let state = published.load();
                         black_box(state.check(subject, resource, role, at));
                     }
-                    ours.push(started.elapsed());
-                    let started = Instant::now();
+                    ours.push(watch.stop());
+                    let watch = Stopwatch::short();
                     for step in 0..EACH {
                         black_box(map.get(&keys[(place + step * 31) % keys.len()]));
                     }
-                    theirs.push(started.elapsed());
-                    let started = Instant::now();
+                    theirs.push(watch.stop());
+                    let watch = Stopwatch::short();
                     for step in 0..EACH {
                         // Other names than those above, which the processor still has at hand.
                         let (subject, resource) = &names[(place + step * 31 + names.len() / 2) % names.len()];
@@ -252,7 +250,7 @@ fn checks(mut probe: Probe) {
                         }
                         black_box(map.get(&key));
                     }
-                    joined.push(started.elapsed());
+                    joined.push(watch.stop());
                     place += EACH * 31;
                 }
                 stop.store(true, Ordering::Relaxed);

@@ -12,7 +12,7 @@ use crate::projection::{Projection, Step};
 
 impl Projection for State {
     const NAME: &'static str = "governance";
-    const VERSION: u64 = 1;
+    const VERSION: u64 = 2;
     const LOOKS_BACK: bool = false;
     type Error = Infallible;
 

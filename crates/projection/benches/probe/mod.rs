@@ -1,6 +1,8 @@
 //! A generated company whose statements are real ones, judged and folded; only their signatures are taken on trust, through
 //! a door that exists for benches alone.
 
+pub(crate) mod clock;
+
 use std::collections::HashMap;
 use std::path::Path as FilePath;
 

@@ -60,6 +60,23 @@ impl<T, const CHUNK: usize> Arena<T, CHUNK> {
 }
 
 impl<T: Clone, const CHUNK: usize> Arena<T, CHUNK> {
+    /// Returns an arena of these slots, where the last one must be live; `None` where it is not, or there are too many.
+    pub fn from_slots(slots: impl IntoIterator<Item = Option<T>>) -> Option<Self> {
+        let mut arena = Self::new();
+        let mut free = Vec::new();
+        for value in slots {
+            if value.is_none() {
+                free.push((u32::try_from(arena.slots.len()).ok()?, ()));
+            }
+            arena.slots.push(value);
+        }
+        if matches!(arena.slots.last(), Some(None)) || arena.slots.len() >= u32::MAX as usize {
+            return None;
+        }
+        arena.free = OrdSet::from_ascending(free)?;
+        Some(arena)
+    }
+
     /// Returns the slot that the next [`insert`](Self::insert) takes: the lowest free one.
     pub fn next_slot(&self) -> u32 {
         self.free.first().map_or_else(|| self.slot_bound(), |(slot, ())| *slot)

@@ -100,7 +100,8 @@ impl<H: Copy> HintedIndex<H> {
     pub fn from_hinted(entries: impl IntoIterator<Item = (u64, u32, H)>) -> Self {
         let entries: Vec<(u64, u32, H)> = entries.into_iter().collect();
         let pages = entries.len().div_ceil(PAGE_MEAN);
-        let mut buckets: Vec<Vec<Entry<H>>> = vec![Vec::new(); pages];
+        let mut buckets: Vec<Vec<Entry<H>>> =
+            std::iter::repeat_with(|| Vec::with_capacity(PAGE_MEAN * 5 / 4)).take(pages).collect();
         for (hash, slot, hint) in &entries {
             buckets[page_of(*hash, pages)].push(Entry::new(*hash, *slot, *hint));
         }

@@ -207,7 +207,14 @@ impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
         Some((key, value))
     }
 
-    /// Returns a map of entries already sorted by key, without equal keys.
+    /// Returns a map of entries that come by ascending key, or `None` where they do not.
+    pub fn from_ascending(entries: impl IntoIterator<Item = (K, V)>) -> Option<Self> {
+        let mut leaves = Leaves::default();
+        entries.into_iter().try_for_each(|entry| leaves.push(entry))?;
+        Some(leaves.into_map())
+    }
+
+    /// Returns a map of leaves already sorted by key, without equal keys.
     fn from_sorted(leaves: Vec<Arc<[(K, V)]>>, len: usize) -> Self {
         let mut level: Children<K, V> =
             leaves.into_iter().map(|leaf| (leaf[0].0.clone(), Node::Leaf(leaf))).collect();
@@ -560,28 +567,52 @@ where
 
             // The claimed length is not used: memory grows only with entries actually read.
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let (mut leaves, mut len) = (Vec::new(), 0);
-                let mut leaf: Vec<(K, V)> = Vec::new();
+                let mut leaves = Leaves::default();
                 while let Some(entry) = seq.next_element::<(K, V)>()? {
-                    if leaf.last().is_some_and(|(last, _)| *last >= entry.0) {
-                        return Err(A::Error::custom("keys are not ascending"));
-                    }
-                    // Only now, so that the next key always finds the one before it.
-                    if leaf.len() == Node::<K, V>::LEAF {
-                        leaves.push(Arc::from(leaf.as_slice()));
-                        leaf.clear();
-                    }
-                    leaf.push(entry);
-                    len += 1;
+                    leaves.push(entry).ok_or_else(|| A::Error::custom("keys are not ascending"))?;
                 }
-                if !leaf.is_empty() {
-                    leaves.push(Arc::from(leaf));
-                }
-                Ok(OrdMap::from_sorted(leaves, len))
+                Ok(leaves.into_map())
             }
         }
 
         deserializer.deserialize_seq(Entries(PhantomData))
+    }
+}
+
+/// Full leaves, and the last one under construction.
+struct Leaves<K, V> {
+    full: Vec<Arc<[(K, V)]>>,
+    last: Vec<(K, V)>,
+    len: usize,
+}
+
+impl<K, V> Default for Leaves<K, V> {
+    fn default() -> Self {
+        Self { full: Vec::new(), last: Vec::new(), len: 0 }
+    }
+}
+
+impl<K: Ord + Clone, V: Clone> Leaves<K, V> {
+    /// Appends an entry; `None` where its key is not above the one before.
+    fn push(&mut self, entry: (K, V)) -> Option<()> {
+        if self.last.last().is_some_and(|(last, _)| *last >= entry.0) {
+            return None;
+        }
+        // Only now, so that the next key always finds the one before it.
+        if self.last.len() == Node::<K, V>::LEAF {
+            self.full.push(Arc::from(self.last.as_slice()));
+            self.last.clear();
+        }
+        self.last.push(entry);
+        self.len += 1;
+        Some(())
+    }
+
+    fn into_map(mut self) -> OrdMap<K, V> {
+        if !self.last.is_empty() {
+            self.full.push(Arc::from(self.last));
+        }
+        OrdMap::from_sorted(self.full, self.len)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Requests, decisions on them, grants and revocations.
 
+use std::sync::Arc;
+
 use countersign_core::digest::{ClauseDigest, StatementDigest};
 use countersign_core::event::{
     AccessApproved, AccessDenied, AccessGranted, AccessRequested, AccessRevoked, AccessWithdrawn, Capacity,
@@ -15,7 +17,7 @@ use super::change::{Change, NewGrant};
 use super::judge::{Context, ensure, refuse};
 use super::live::{Approval, Class, Rare, Request};
 use super::path::{Best, Candidate, Rules, best, intersect, is_met};
-use super::people::{PersonNo, PrincipalNo};
+use super::people::PrincipalNo;
 use super::refusal::{Refusal, RefusalCode};
 use super::state::{Live, MAX_REQUEST_SECONDS};
 use super::stored::{FOREVER, Hash, Millis, Stored};
@@ -68,7 +70,7 @@ impl Context<'_> {
                 requester: self.author,
                 subject,
                 resource,
-                event: Stored(event.clone()),
+                event: Arc::new(Stored(event.clone())),
                 approvals: Vec::new(),
                 exception: None,
                 counted,
@@ -175,10 +177,17 @@ impl Context<'_> {
         self.alone()?;
         let (digest, request) = self.open_request(&event.request)?;
         self.check_windows(&request.event.resource)?;
-        let chain: Vec<Resource> =
-            self.live.things.chain(request.resource).map(|no| self.live.things.resource(no)).collect();
-        self.require_over(self.author, Capacity::IamEnforcer, &chain)?;
-        let resolved = self.live.resolve(request.resource, &request.event.role)?;
+        // Who may not grant is told so first, also where no policy says anything.
+        let resolved = match self.live.resolve(request.resource, &request.event.role) {
+            Ok(resolved) => {
+                self.require_over(self.author, Capacity::IamEnforcer, &resolved.chain)?;
+                resolved
+            }
+            Err(refusal) => {
+                self.require_over(self.author, Capacity::IamEnforcer, &self.live.chain(request.resource))?;
+                return Err(refusal);
+            }
+        };
         self.check_clause(&event.clause, &resolved)?;
         let replaced = self.live.replaced_slot(request);
         ensure(
@@ -391,11 +400,12 @@ impl Context<'_> {
             Capacity::IamEnforcer,
             Capacity::PamEnforcer,
         ];
+        let chain = self.live.chain(grant.resource);
         let may = grant.subject == self.author
             || self.live.charter.is_governor(self.author)
-            || capacities
-                .iter()
-                .any(|capacity| self.right_over(self.author, *capacity, grant.resource).is_some());
+            || self.live.rights.of(self.author).any(|(_, right)| {
+                capacities.contains(&right.capacity) && self.live.reaches(right, &chain, self.now)
+            });
         if !may {
             let elsewhere = capacities
                 .iter()
@@ -403,7 +413,7 @@ impl Context<'_> {
             let code = if elsewhere { RefusalCode::OutsideScope } else { RefusalCode::NoAuthority };
             return refuse(code, "only revoker, owner, subject, enforcer or governor ends a grant");
         }
-        self.check_windows(&self.live.things.resource(grant.resource))?;
+        self.check_windows(&chain[0])?;
         Ok(Change::Revoke { slot })
     }
 
@@ -431,7 +441,7 @@ impl Context<'_> {
         capacity: Capacity,
         resolved: &Resolved,
     ) -> Result<Hash, Refusal> {
-        let Some(right) = self.right_over(self.author, capacity, request.resource) else {
+        let Some(right) = self.right_over_chain(self.author, capacity, &resolved.chain) else {
             let code = self.lacks(self.author, capacity);
             return refuse(code, format!("the author is not {capacity} over {}", request.event.resource));
         };
@@ -511,17 +521,24 @@ pub(crate) struct Terms {
 
 impl Live {
     /// What the policies in force resolve to for an entitlement on a live resource.
-    pub(crate) fn resolve(&self, resource: ResourceNo, role: &Role) -> Result<Resolved, Refusal> {
-        let name = self.things.resource(resource);
-        let record = self.things.record(resource);
-        self.book.resolve(&Subject {
-            resource: &name,
-            role,
-            tier: *record.tier,
-            environment: record.environment.as_deref().map(|environment| &environment.0),
-            process: record.process.as_deref().map(|process| &process.0),
-            governed_by: self.things.chain(resource).skip(1).map(|no| self.things.resource(no)).collect(),
+    pub(crate) fn resolve(&self, resource: ResourceNo, role: &Role) -> Result<Arc<Resolved>, Refusal> {
+        self.clauses.get_or_resolve(resource, role, || {
+            let name = self.things.resource(resource);
+            let record = self.things.record(resource);
+            self.book.resolve(&Subject {
+                resource: &name,
+                role,
+                tier: *record.tier,
+                environment: record.environment.as_deref().map(|environment| &environment.0),
+                process: record.process.as_deref().map(|process| &process.0),
+                governed_by: self.things.chain(resource).skip(1).map(|no| self.things.resource(no)).collect(),
+            })
         })
+    }
+
+    /// A resource and what governs it, nearest first, by name: never empty.
+    pub(crate) fn chain(&self, resource: ResourceNo) -> Vec<Resource> {
+        self.things.chain(resource).map(|no| self.things.resource(no)).collect()
     }
 
     /// The standing class of this name that applies to the entitlement, and that is open.
@@ -629,7 +646,8 @@ impl Live {
     /// Whether a principal is the same person as one who signed a policy that is relied on (R007).
     fn wrote_policy(&self, no: PrincipalNo, request: &Request, resolved: &Resolved, now: Millis) -> bool {
         let own = self.closure(no, request.opened_at, now);
-        resolved.authors().any(|author| intersect(&own, &self.closure(author, request.opened_at, now)))
+        let wrote = |author: &PrincipalNo| intersect(&own, &self.closure(*author, request.opened_at, now));
+        resolved.authors.iter().any(wrote)
     }
 
     /// Whether an approval would carry a grant now: it counts, it is not stale, and its author may decide.
@@ -643,7 +661,7 @@ impl Live {
     pub(crate) fn candidate(&self, approval: &Approval, request: &Request, now: Millis) -> Candidate {
         Candidate {
             capacity: *approval.capacity,
-            persons: self.closure(approval.author, request.opened_at, now),
+            persons: self.closure(approval.author, request.opened_at, now).into_owned(),
             seq: approval.seq,
         }
     }
@@ -655,7 +673,7 @@ impl Live {
         request: &Request,
         now: Millis,
     ) -> Result<(), Refusal> {
-        let closure = |no: PrincipalNo| -> Vec<PersonNo> { self.closure(no, request.opened_at, now) };
+        let closure = |no: PrincipalNo| self.closure(no, request.opened_at, now);
         for (index, approval) in approvals.iter().enumerate() {
             let others = approvals
                 .iter()

@@ -59,24 +59,17 @@ pub(crate) struct Book {
 }
 
 /// What the policies in force say of one entitlement, and which ones they are.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Resolved {
     pub(crate) clause: Clause,
     pub(crate) digest: Hash,
     pub(crate) path_policy: Option<Arc<Policy>>,
     pub(crate) exception_policy: Option<Arc<Policy>>,
     pub(crate) class_policy: Option<Arc<Policy>>,
-    tier_policy: Option<Arc<Policy>>,
-}
-
-impl Resolved {
-    /// Whoever signed a policy that this rests on.
-    pub(crate) fn authors(&self) -> impl Iterator<Item = PrincipalNo> + '_ {
-        [&self.path_policy, &self.exception_policy, &self.class_policy, &self.tier_policy]
-            .into_iter()
-            .flatten()
-            .flat_map(|policy| policy.authors.iter().copied())
-    }
+    /// The resource and what governs it, nearest first.
+    pub(crate) chain: Vec<Resource>,
+    /// Whoever signed a policy that this rests on, sorted.
+    pub(crate) authors: Vec<PrincipalNo>,
 }
 
 /// The facts of a resource that a clause names.
@@ -182,7 +175,13 @@ impl Book {
             tier: subject.tier,
         };
         let digest = *clause.digest().as_bytes();
-        Ok(Resolved { clause, digest, path_policy, exception_policy, class_policy, tier_policy })
+        let policies = [&path_policy, &exception_policy, &class_policy, &tier_policy].into_iter().flatten();
+        let mut authors: Vec<PrincipalNo> =
+            policies.flat_map(|policy| policy.authors.iter().copied()).collect();
+        authors.sort_unstable();
+        authors.dedup();
+        let chain = std::iter::once(resource).chain(&subject.governed_by).cloned().collect();
+        Ok(Resolved { clause, digest, path_policy, exception_policy, class_policy, chain, authors })
     }
 
     /// Rules of separation of duties that name the entitlement, with their policies. All policies apply together.

@@ -86,7 +86,7 @@ pub(crate) enum Change {
         no: ResourceNo,
     },
     Publish {
-        policy: Policy,
+        policy: Box<Policy>,
     },
     Unpublish {
         name: Label,
@@ -243,13 +243,15 @@ impl Live {
                     process: process.as_ref(),
                     governed_by: governed_by.as_ref(),
                 };
+                // A new one too: clones may give its number to another.
+                self.clauses.forget();
                 self.things.put(resource, facts);
             }
             Change::RetireResource { no } => self.retire_resource(*no, at, endings),
             Change::Publish { policy } => {
                 self.book.opened = true;
-                let policy = Arc::new(Policy { leaf: *leaf, ..policy.clone() });
-                let versions = self.book.entry(&policy.event.name.clone());
+                let policy = Arc::new(Policy { leaf: *leaf, ..(**policy).clone() });
+                let versions = self.book_mut().entry(&policy.event.name.clone());
                 if policy.from <= at {
                     versions.scheduled = None;
                     versions.current = Some(policy);
@@ -258,7 +260,7 @@ impl Live {
                 }
             }
             Change::Unpublish { name, digest } => {
-                let versions = self.book.entry(name);
+                let versions = self.book_mut().entry(name);
                 for version in [&mut versions.current, &mut versions.scheduled] {
                     version.take_if(|policy| policy.digest == *digest);
                 }

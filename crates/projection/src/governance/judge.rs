@@ -1,5 +1,7 @@
 //! The door: envelope, then the rules of the event's area, then the change that the fold applies.
 
+use std::borrow::Cow;
+
 use countersign_core::digest::StatementDigest;
 use countersign_core::entry::Entry;
 use countersign_core::event::{Capacity, Event, EventKind};
@@ -121,14 +123,14 @@ fn check_time(state: &State, recorded_at: Timestamp) -> Result<(), Refusal> {
 }
 
 /// The state as it stands at the moment of recording.
-fn effective(state: &State, at: Timestamp) -> Option<std::borrow::Cow<'_, Live>> {
+fn effective(state: &State, at: Timestamp) -> Option<Cow<'_, Live>> {
     let live = state.live.as_ref()?;
     if !live.is_due(at.millis()) {
-        return Some(std::borrow::Cow::Borrowed(live));
+        return Some(Cow::Borrowed(live));
     }
     let mut later = live.clone();
     later.advance(at.millis(), state.head.size, &mut Vec::new());
-    Some(std::borrow::Cow::Owned(later))
+    Some(Cow::Owned(later))
 }
 
 pub(crate) fn refuse<T>(code: RefusalCode, detail: impl Into<String>) -> Result<T, Refusal> {
@@ -449,7 +451,7 @@ impl<'a> Context<'a> {
     // Persons.
 
     /// The persons behind a principal, with those of every delegator above it, at any time from `since` to now.
-    pub(crate) fn closure(&self, no: PrincipalNo, since: Millis) -> Vec<PersonNo> {
+    pub(crate) fn closure(&self, no: PrincipalNo, since: Millis) -> Cow<'_, [PersonNo]> {
         self.live.closure(no, since, self.now)
     }
 
@@ -490,9 +492,7 @@ impl<'a> Context<'a> {
         capacity: Capacity,
         resource: ResourceNo,
     ) -> Option<Hash> {
-        let chain: Vec<Resource> =
-            self.live.things.chain(resource).map(|no| self.live.things.resource(no)).collect();
-        self.right_over_chain(no, capacity, &chain)
+        self.right_over_chain(no, capacity, &self.live.chain(resource))
     }
 
     /// The same for a resource given by name and by what governs it, nearest first.
@@ -586,7 +586,11 @@ impl<'a> Context<'a> {
 
 impl Live {
     /// The persons behind a principal and everyone who delegated to it, at any time from `since` to `now`; sorted.
-    pub(crate) fn closure(&self, no: PrincipalNo, since: Millis, now: Millis) -> Vec<PersonNo> {
+    pub(crate) fn closure(&self, no: PrincipalNo, since: Millis, now: Millis) -> Cow<'_, [PersonNo]> {
+        let record = self.people.record(no);
+        if record.past.is_empty() && self.rights.delegated_to(no).next().is_none() {
+            return Cow::Borrowed(&record.persons);
+        }
         let (mut persons, mut seen, mut open) = (Vec::new(), vec![no], vec![no]);
         while let Some(no) = open.pop() {
             let record = self.people.record(no);
@@ -597,7 +601,7 @@ impl Live {
                     persons.extend_from_slice(past);
                 }
             }
-            for (_, right) in self.rights.of(no) {
+            for right in self.rights.delegated_to(no) {
                 if let Some((_, delegator)) = right.basis
                     && !seen.contains(&delegator)
                     && self.was_held(right, since, now)
@@ -609,38 +613,40 @@ impl Live {
         }
         persons.sort_unstable();
         persons.dedup();
-        persons
+        Cow::Owned(persons)
     }
 
     /// Whether a right was held at some moment from `since` to `now`: what it rests on too.
     fn was_held(&self, right: &Right, since: Millis, now: Millis) -> bool {
-        self.links(right).is_some_and(|links| links.iter().all(|link| link.held_since(since, now)))
+        self.every_link(right, |link| link.held_since(since, now))
     }
 
     /// Whether a right's window is open, and that of everything it rests on.
     pub(crate) fn stands(&self, right: &Right, now: Millis) -> bool {
-        self.links(right).is_some_and(|links| links.iter().all(|link| link.is_open(now)))
+        self.every_link(right, |link| link.is_open(now))
     }
 
     /// Whether nothing that the right rests on was withdrawn; windows that merely ran out do not matter.
     pub(crate) fn is_intact(&self, id: &Hash) -> bool {
-        let links = self.rights.get(id).and_then(|right| self.links(right));
-        links.is_some_and(|links| links.iter().all(|link| link.ended_at.is_none()))
+        self.rights.get(id).is_some_and(|right| self.every_link(right, |link| link.ended_at.is_none()))
     }
 
-    /// The right and what it rests on, up to the assignment; none where a link is gone.
-    pub(crate) fn links<'a>(&'a self, right: &'a Right) -> Option<Vec<&'a Right>> {
-        let mut links = vec![right];
-        while let Some((basis, _)) = links.last().and_then(|last| last.basis) {
-            links.push(self.rights.get(&basis)?);
+    /// Whether something holds of the right and of what it rests on, up to the assignment; not where a link is gone.
+    fn every_link(&self, right: &Right, holds: impl Fn(&Right) -> bool) -> bool {
+        let mut link = right;
+        while holds(link) {
+            match link.basis.map(|(basis, _)| self.rights.get(&basis)) {
+                None => return true,
+                Some(Some(below)) => link = below,
+                Some(None) => return false,
+            }
         }
-        Some(links)
+        false
     }
 
     /// Whether a right stands and reaches a resource, given with what governs it, nearest first.
     pub(crate) fn reaches(&self, right: &Right, chain: &[Resource], now: Millis) -> bool {
-        let reach = |link: &&Right| link.is_open(now) && scope_reaches(&link.scope, chain);
-        self.links(right).is_some_and(|links| links.iter().all(reach))
+        self.every_link(right, |link| link.is_open(now) && scope_reaches(&link.scope, chain))
     }
 }
 

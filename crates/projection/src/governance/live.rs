@@ -48,7 +48,7 @@ pub(crate) struct Request {
     pub(crate) requester: PrincipalNo,
     pub(crate) subject: PrincipalNo,
     pub(crate) resource: ResourceNo,
-    pub(crate) event: Stored<AccessRequested>,
+    pub(crate) event: Arc<Stored<AccessRequested>>,
     pub(crate) approvals: Vec<Approval>,
     pub(crate) exception: Option<Hash>,
     /// The persons against whom it counts while it is open.
@@ -56,7 +56,7 @@ pub(crate) struct Request {
 }
 
 /// An active grant: 80 bytes and what its rare parts take.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Grant {
     pub(crate) digest: Hash,
     pub(crate) seq: u64,
@@ -265,41 +265,37 @@ impl Grants {
         Some(())
     }
 
-    pub(crate) fn next_due(&self) -> Option<(Millis, u32)> {
-        self.due.first().map(|(due, ())| *due)
+    /// The slots and the names of roles: all that is not derived.
+    pub(crate) fn parts(&self) -> (&Names, &Arena<Grant>) {
+        (&self.roles, &self.arena)
     }
-}
 
-impl Serialize for Grants {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (&self.roles, &self.arena).serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Grants {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (roles, arena) = <(Names, Arena<Grant>)>::deserialize(deserializer)?;
-        let by_digest =
-            SlotIndex::from_hashes(arena.iter().map(|(slot, grant)| (first_bytes(&grant.digest), slot)));
-        let mut subjects: Vec<_> = arena.iter().map(|(slot, grant)| (grant.subject, slot)).collect();
-        subjects.sort_unstable();
-        let mut resources: Vec<_> = arena.iter().map(|(slot, grant)| (grant.resource, slot)).collect();
-        resources.sort_unstable();
-        let mut due: Vec<_> = arena
-            .iter()
-            .filter(|(_, grant)| grant.until != FOREVER)
-            .map(|(slot, grant)| (grant.until, slot))
-            .collect();
-        due.sort_unstable();
-        Ok(Self {
-            by_digest: DigestIndex(by_digest),
+    /// Grants that were read, found by everything but names, as [`Self::index`] adds them.
+    pub(crate) fn of_parts(roles: Names, arena: Arena<Grant>) -> Self {
+        /// A set of pairs; each pair stands for a slot, so that no two are equal.
+        fn set<K: Ord + Copy>(pairs: impl Iterator<Item = (K, u32)>) -> OrdSet<(K, u32)> {
+            let mut pairs: Vec<(K, u32)> = pairs.collect();
+            pairs.sort_unstable();
+            OrdSet::from_ascending(pairs.into_iter().map(|pair| (pair, ())))
+                .expect("sorted, and without equal ones")
+        }
+        let hashes = arena.iter().map(|(slot, grant)| (first_bytes(&grant.digest), slot));
+        Self {
+            by_digest: DigestIndex(SlotIndex::from_hashes(hashes)),
             by_names: Spelled::default(),
-            by_subject: subjects.into_iter().map(|key| (key, ())).collect(),
-            by_resource: resources.into_iter().map(|key| (key, ())).collect(),
-            due: due.into_iter().map(|key| (key, ())).collect(),
+            by_subject: set(arena.iter().map(|(slot, grant)| (grant.subject, slot))),
+            by_resource: set(arena.iter().map(|(slot, grant)| (grant.resource, slot))),
+            due: set(arena
+                .iter()
+                .filter(|(_, grant)| grant.until != FOREVER)
+                .map(|(slot, grant)| (grant.until, slot))),
             arena,
             roles,
-        })
+        }
+    }
+
+    pub(crate) fn next_due(&self) -> Option<(Millis, u32)> {
+        self.due.first().map(|(due, ())| *due)
     }
 }
 

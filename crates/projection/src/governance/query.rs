@@ -418,7 +418,7 @@ impl State {
             || Refusal::new(super::RefusalCode::UnknownResource, format!("{resource} is not registered"));
         let live = self.live_at(at).ok_or_else(unknown)?;
         let no = live.things.live(resource).ok_or_else(unknown)?;
-        live.resolve(no, role).map(|resolved| resolved.clause)
+        live.resolve(no, role).map(|resolved| resolved.clause.clone())
     }
 
     /// The grant that an automation signs for a request that is fully approved: witness, endings and time as judge derives them.

@@ -179,7 +179,7 @@ impl Context<'_> {
             signed_by: self.keys.clone(),
             from,
         };
-        Ok(Change::Publish { policy })
+        Ok(Change::Publish { policy: Box::new(policy) })
     }
 
     pub(crate) fn policy_withdrawn(&self, event: &PolicyWithdrawn) -> Result<Change, Refusal> {

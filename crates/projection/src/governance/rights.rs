@@ -52,6 +52,9 @@ impl Right {
 pub(crate) struct Rights {
     records: OrdMap<Hash, Right>,
     by_holder: OrdSet<(PrincipalNo, Hash)>,
+    /// Those of `by_holder` that are delegations: few hold any, and whom a principal counts as is asked all the time.
+    #[serde(skip)]
+    delegated: OrdSet<(PrincipalNo, Hash)>,
     patterns: Names,
     by_pattern: OrdSet<(u32, Hash)>,
 }
@@ -61,6 +64,7 @@ impl Rights {
         Self {
             records: OrdMap::new(),
             by_holder: OrdSet::new(),
+            delegated: OrdSet::new(),
             patterns: Names::new(key),
             by_pattern: OrdSet::new(),
         }
@@ -72,6 +76,9 @@ impl Rights {
 
     pub(crate) fn insert(&mut self, id: Hash, right: Right) {
         self.by_holder.insert((right.holder, id), ());
+        if right.basis.is_some() {
+            self.delegated.insert((right.holder, id), ());
+        }
         let pattern = self.patterns.intern(right.scope.on.as_str());
         self.by_pattern.insert((pattern, id), ());
         self.records.insert(id, right);
@@ -88,6 +95,7 @@ impl Rights {
     pub(crate) fn forget(&mut self, id: &Hash) {
         if let Some(right) = self.records.remove(id) {
             self.by_holder.remove(&(right.holder, *id));
+            self.delegated.remove(&(right.holder, *id));
             if let Some(pattern) = self.patterns.lookup(right.scope.on.as_str()) {
                 self.by_pattern.remove(&(pattern, *id));
             }
@@ -102,6 +110,19 @@ impl Rights {
         self.by_holder
             .range((holder, [0; 32])..=(holder, [0xff; 32]))
             .filter_map(|((_, id), ())| self.records.get(id).map(|right| (id, right)))
+    }
+
+    /// Delegations to a principal.
+    pub(crate) fn delegated_to(&self, holder: PrincipalNo) -> impl Iterator<Item = &Right> {
+        self.delegated
+            .range((holder, [0; 32])..=(holder, [0xff; 32]))
+            .filter_map(|((_, id), ())| self.records.get(id))
+    }
+
+    /// Finds the delegations among rights that were read.
+    pub(crate) fn index(&mut self) {
+        let delegated = self.records.iter().filter(|(_, right)| right.basis.is_some());
+        self.delegated = delegated.map(|(id, right)| ((right.holder, *id), ())).collect();
     }
 
     /// Rights whose scope is on exactly this pattern.

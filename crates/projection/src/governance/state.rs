@@ -13,6 +13,7 @@ use countersign_core::wire::{KeyBytes, Sorted};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::book::Book;
+use super::clauses::Clauses;
 use super::ending::{EndCause, Ending};
 use super::keyring::{KeyNo, Keyring};
 use super::live::{Due, Exceptions, Grants, Requests};
@@ -67,6 +68,9 @@ pub(crate) struct Live {
     pub(crate) requests: Requests,
     pub(crate) grants: Grants,
     pub(crate) exceptions: Exceptions,
+    /// What `book` and `things` resolve to, as far as it was asked.
+    #[serde(skip)]
+    pub(crate) clauses: Clauses,
 }
 
 /// The charter in force, resolved.
@@ -152,8 +156,9 @@ impl State {
     ///
     /// What ended with the last entry is not kept: who resumes behind it has seen that entry.
     pub(crate) fn restored(head: Head, recorded_at: Millis, mut live: Option<Live>) -> Option<Self> {
-        if let Some(Live { grants, people, things, .. }) = &mut live {
+        if let Some(Live { grants, people, things, rights, .. }) = &mut live {
             grants.index(people, things)?;
+            rights.index();
         }
         Some(Self { head, recorded_at, live, endings: Arc::from([]) })
     }
@@ -263,7 +268,14 @@ impl Live {
             requests: Requests::default(),
             grants: Grants::new(key),
             exceptions: Exceptions::default(),
+            clauses: Clauses::default(),
         }
+    }
+
+    /// The policies, to be changed: what they resolved to is forgotten.
+    pub(crate) fn book_mut(&mut self) -> &mut Book {
+        self.clauses.forget();
+        &mut self.book
     }
 
     /// Whether k governors still stand in for registrar, policy owner and second person.
@@ -344,7 +356,7 @@ impl Live {
             .map(|next| next.event.name.clone())
             .collect();
         for name in due {
-            let versions = self.book.entry(&name);
+            let versions = self.book_mut().entry(&name);
             versions.current = versions.scheduled.take();
         }
     }
@@ -457,6 +469,7 @@ impl Live {
         for id in rights {
             self.end_right(&id, at, endings);
         }
+        self.clauses.forget();
         self.things.retire(no);
     }
 

@@ -1,7 +1,7 @@
 //! What judge once decided wrongly. Each test opens with what went wrong.
 
 use countersign_core::event::*;
-use countersign_projection::governance::RefusalCode as Code;
+use countersign_projection::governance::{RefusalCode as Code, State};
 
 use crate::support::act::*;
 use crate::support::cast::*;
@@ -165,4 +165,21 @@ fn who_publishes_the_same_words_again_no_longer_counts_as_approver() {
     approve(&mut desk, "user:ora", request, Capacity::BusinessOwner).unwrap();
     let proposed = desk.state.propose_grant(&request, desk.at()).unwrap();
     desk.must("service:iam", &[], proposed);
+}
+
+/// Clones of a state share what clauses resolved to. Two that each registered a resource gave both the same number, and each
+/// found the clause of the other's.
+#[test]
+fn forks_that_register_different_resources_resolve_each_their_own() {
+    let mut desk = with_path(need(Capacity::BusinessOwner));
+    desk.compared = false;
+    let before = desk.state.clone();
+    desk.must("user:reg-a", &["user:pol-a"], placed("db:left", Tier::High, None));
+    let left = std::mem::replace(&mut desk.state, before);
+    desk.must("user:reg-a", &["user:pol-a"], placed("db:right", Tier::High, None));
+    let of = |state: &State, name: &str| {
+        state.clause(&resource(name), &role("reader"), desk.at()).map(|clause| clause.resource)
+    };
+    assert_eq!(of(&left, "db:left"), Ok(resource("db:left")));
+    assert_eq!(of(&desk.state, "db:right"), Ok(resource("db:right")));
 }
