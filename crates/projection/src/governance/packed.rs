@@ -142,7 +142,8 @@ mod tests {
     fn grants_that_no_state_has_are_refused() {
         let two = packed(&[grant(1, None), grant(2, None)]);
         let rare = || Rare { exception: None, parents: vec![[8; 32]] };
-        let cases: [(&str, u32, &[u32], &[u8], Vec<(u32, Rare)>); 9] = [
+        type Case<'a> = (&'a str, u32, &'a [u32], &'a [u8], Vec<(u32, Rare)>);
+        let cases: [Case<'_>; 9] = [
             ("a record too few", 3, &[], &two, vec![]),
             ("a record too many", 2, &[0], &two, vec![]),
             ("a record cut off", 2, &[], &two[..127], vec![]),
