@@ -81,11 +81,7 @@ impl LedgerDir {
             Err(error) => return Err(error),
         }
         // Before the segments: a checkpoint written after they were listed may be over entries that are in none of them.
-        let checkpoint = match CheckpointFile::read(&path.join("checkpoint")) {
-            Ok(file) => Some(file),
-            Err(SourceError::Missing { .. }) => None,
-            Err(error) => return Err(error),
-        };
+        let checkpoint = CheckpointFile::read_if_there(&path.join("checkpoint"))?;
         let mut listing = Listing { durable: durable(&path.join("head"))?, ..Listing::default() };
         list(&entries, |name, entry| listing.take_entry(name, entry))?;
         list(path, |name, entry| listing.take_beside(name, entry))?;

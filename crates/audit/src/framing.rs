@@ -252,7 +252,8 @@ fn unframed(place: Place, is_ended_by_line_feed: bool) -> Stop {
         let detail = "an entry has at most 65,535 bytes".to_owned();
         Stop { code: FaultCode::LineTooLong, place, offset: MAX_ENTRY_LEN as u64, detail }
     } else {
-        let detail = "the last line does not end in a line feed".to_owned();
+        let detail =
+            "the last line does not end in a line feed: it was cut off, or is being written".to_owned();
         Stop { code: FaultCode::TornTail, place, offset: 0, detail }
     }
 }

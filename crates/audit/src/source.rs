@@ -76,24 +76,35 @@ impl CheckpointFile {
             .map_err(|source| SourceError::Read { name: path.display().to_string(), source })?;
         Ok(Self { name: path.display().to_string(), bytes })
     }
+
+    /// As [`Self::read`]; none where there is no such file. What is there and can not be read is never taken to be absent.
+    pub(crate) fn read_if_there(path: &Path) -> Result<Option<Self>, SourceError> {
+        match Self::read(path) {
+            Ok(file) => Ok(Some(file)),
+            Err(SourceError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// A ledger in one file `NAME.jsonl`, with `NAME.jsonl.checkpoint` beside it where there is one.
 pub struct LedgerFile {
-    path: PathBuf,
+    checkpoint: Option<CheckpointFile>,
     file: Option<File>,
     length: u64,
 }
 
 impl LedgerFile {
-    /// Opens the file. Symbolic links are not followed.
+    /// Reads the checkpoint and opens the file. Symbolic links are not followed.
     ///
     /// # Errors
     /// [`SourceError`]
-    pub fn open(path: impl Into<PathBuf>) -> Result<Self, SourceError> {
-        let path = path.into();
-        let (file, length) = open(&path)?;
-        Ok(Self { path, file: Some(file), length })
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, SourceError> {
+        let path = path.as_ref();
+        // In this order: a checkpoint that is written after the file was opened may be over entries that are not in it.
+        let checkpoint = CheckpointFile::read_if_there(&Self::checkpoint_path(path));
+        let (file, length) = open(path)?;
+        Ok(Self { checkpoint: checkpoint?, file: Some(file), length })
     }
 
     /// Where the checkpoint of the ledger at `path` lies: the same name with `.checkpoint` behind.
@@ -115,11 +126,7 @@ impl Source for LedgerFile {
     }
 
     fn checkpoints(&mut self) -> Result<Vec<CheckpointFile>, SourceError> {
-        match CheckpointFile::read(&Self::checkpoint_path(&self.path)) {
-            Ok(file) => Ok(vec![file]),
-            Err(SourceError::Missing { .. }) => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
+        Ok(self.checkpoint.iter().cloned().collect())
     }
 
     fn total_bytes(&self) -> Option<u64> {

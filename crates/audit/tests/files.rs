@@ -52,8 +52,22 @@ fn links_are_not_followed_and_what_can_not_be_read_is_not_absent() {
     symlink(&path, folder.0.join("link.jsonl")).unwrap();
     assert!(matches!(LedgerFile::open(folder.0.join("link.jsonl")), Err(SourceError::NotAFile { .. })));
     symlink(folder.0.join("nowhere"), folder.0.join("acme.jsonl.checkpoint")).unwrap();
-    let error = verify(&mut LedgerFile::open(&path).unwrap(), &Options::default());
-    assert!(matches!(error, Err(SourceError::NotAFile { .. })));
+    assert!(matches!(LedgerFile::open(&path), Err(SourceError::NotAFile { .. })));
+}
+
+/// A writer goes on after the ledger was opened: a checkpoint that came later is left for the next time.
+#[test]
+fn a_checkpoint_is_as_old_as_the_entries() {
+    let (world, folder) = (World::story("acme", 16), Folder::new("older"));
+    let path = folder.put("acme.jsonl", join(&world.lines()[..12]));
+    folder.put("acme.jsonl.checkpoint", world.checkpoint(12));
+    let mut source = LedgerFile::open(&path).unwrap();
+    fs::rename(folder.put("new", world.bytes()), &path).unwrap();
+    folder.put("acme.jsonl.checkpoint", world.checkpoint(16));
+    let report = verify(&mut source, &world.pin()).unwrap();
+    assert_eq!((fault(&report), report.entries, report.anchored), (None, 12, 12));
+    let report = verify(&mut LedgerFile::open(&path).unwrap(), &world.pin()).unwrap();
+    assert_eq!((fault(&report), report.anchored), (None, 16));
 }
 
 #[test]

@@ -18,9 +18,9 @@ use crate::when::{At, instant};
     after_help = "Exit codes: 0 verified or allowed, 1 failed, denied or refused, 2 usage, input or output.\n\
                   Every command that reads a ledger verifies all of it first.\n\n\
                   Examples:\n  \
-                  countersign verify access.jsonl --ledger-id acme/access/3f5c...\n  \
-                  countersign who access.jsonl db:acme/payroll\n  \
-                  countersign why access.jsonl user:alice reader db:acme/payroll"
+                  countersign verify access.ledger --ledger-id acme/access/3f5c...\n  \
+                  countersign who access.ledger db:acme/payroll\n  \
+                  countersign why access.ledger user:alice reader db:acme/payroll"
 )]
 pub(crate) struct Cli {
     /// Say nothing on the error stream but warnings and errors.
@@ -33,7 +33,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 #[allow(clippy::large_enum_variant, reason = "there is one of it, once")]
 pub(crate) enum Command {
-    /// Open a ledger: make and sign its genesis, and write its file.
+    /// Open a ledger: make and sign its genesis, and write its directory or file.
     Init(Init),
     /// Make a key, or show the public half of one.
     Keygen(Keygen),
@@ -70,7 +70,7 @@ pub(crate) enum Command {
 /// Which ledger, and what it is held against.
 #[derive(Debug, Args)]
 pub(crate) struct Reading {
-    /// The ledger's file; a checkpoint beside it, LEDGER.checkpoint, is checked too.
+    /// The ledger: its directory, or its file NAME.jsonl. The checkpoint that lies with it is checked too.
     #[arg(value_name = "LEDGER")]
     pub(crate) path: PathBuf,
     /// The id that the ledger must have, known from elsewhere: the one thing to pin.
@@ -105,12 +105,12 @@ pub(crate) struct AsOf {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
-    countersign init access.jsonl --name acme/access --quorum 2 \\\n    \
+    countersign init access.ledger --name acme/access --quorum 2 \\\n    \
     --governor user:dana=person:dana:dana.key --governor user:erik=person:erik:erik.key \\\n    \
     --recorder service:recorder=person:olga:recorder.key\n\n\
     The ledger id that it prints is what auditors pin: hand it out by other ways than the ledger.")]
 pub(crate) struct Init {
-    /// The file to write; it must not exist.
+    /// Where it is to be; nothing may stand there. A name that ends in `.jsonl` is one file, any other a directory.
     #[arg(value_name = "LEDGER")]
     pub(crate) path: PathBuf,
     /// The bare name of the ledger.
@@ -168,8 +168,8 @@ pub(crate) struct Keygen {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    countersign sign access.jsonl --as user:alice --key alice.key --event request.json --out request.signed\n  \
-    countersign sign access.jsonl --as user:dana --key dana.key --cosigner user:erik --event assign.json --out a.signed\n  \
+    countersign sign access.ledger --as user:alice --key alice.key --event request.json --out request.signed\n  \
+    countersign sign access.ledger --as user:dana --key dana.key --cosigner user:erik --event assign.json --out a.signed\n  \
     countersign sign --cosign a.signed --key erik.key\n\n\
     The event is ordinary JSON, in any layout: docs/format.md lists the kinds. Left out, `clause` of an approval, a denial or a\n\
     personal exception is filled in from the ledger; so is all of access.granted but `request`. What is signed is shown first.")]
@@ -216,11 +216,11 @@ pub(crate) struct Sign {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
-    countersign submit access.jsonl --key recorder.key request.signed approval.signed\n\n\
+    countersign submit access.ledger --key recorder.key request.signed approval.signed\n\n\
     Each file holds signed statements, one a line. The first refusal stops; what was recorded before it stays recorded, and\n\
     submitting the same again gives the same receipt.")]
 pub(crate) struct Submit {
-    /// The ledger's file.
+    /// The ledger: its directory, or its file NAME.jsonl.
     #[arg(value_name = "LEDGER")]
     pub(crate) path: PathBuf,
     /// Files of signed statements; `-` reads the input.
@@ -241,8 +241,8 @@ pub(crate) struct Submit {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    countersign verify access.jsonl --ledger-id acme/access/3f5c... --checkpoint from-last-year.checkpoint\n  \
-    countersign verify access.jsonl --require-checkpoint --json")]
+    countersign verify access.ledger --ledger-id acme/access/3f5c... --checkpoint from-last-year.checkpoint\n  \
+    countersign verify access.ledger --require-checkpoint --json")]
 pub(crate) struct Verify {
     #[command(flatten)]
     pub(crate) reading: Reading,
@@ -253,9 +253,9 @@ pub(crate) struct Verify {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    countersign state access.jsonl --at 2025-06-30T23:59:59Z --format tsv\n  \
-    countersign state access.jsonl --kind owners --format tsv\n  \
-    countersign state access.jsonl --kind requests --json\n\n\
+    countersign state access.ledger --at 2025-06-30T23:59:59Z --format tsv\n  \
+    countersign state access.ledger --kind owners --format tsv\n  \
+    countersign state access.ledger --kind requests --json\n\n\
     With --format tsv a line has, between tabs:\n  \
     grants      principal, role, resource\n  \
     owners      resource or scope, holder (owner capacities assigned directly, not delegated)\n  \
@@ -299,7 +299,7 @@ pub(crate) enum Format {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign who access.jsonl db:acme/payroll --at 2025-06-30T23:59:59Z")]
+#[command(after_help = "Example:\n  countersign who access.ledger db:acme/payroll --at 2025-06-30T23:59:59Z")]
 pub(crate) struct Who {
     #[command(flatten)]
     pub(crate) asking: Asking,
@@ -316,7 +316,7 @@ pub(crate) struct Who {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign what access.jsonl user:alice")]
+#[command(after_help = "Example:\n  countersign what access.ledger user:alice")]
 pub(crate) struct What {
     #[command(flatten)]
     pub(crate) asking: Asking,
@@ -331,8 +331,8 @@ pub(crate) struct What {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    countersign why access.jsonl user:alice reader db:acme/payroll\n  \
-    countersign why access.jsonl 17\n\n\
+    countersign why access.ledger user:alice reader db:acme/payroll\n  \
+    countersign why access.ledger 17\n\n\
     One argument names a statement, by seq or digest: the grant, or the request, an approval or an exception that led to it.\n\
     Exit code 1 where there is nothing to justify.")]
 pub(crate) struct Why {
@@ -350,7 +350,7 @@ pub(crate) struct Why {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  countersign check access.jsonl user:alice reader db:acme/payroll && run-report\n\n\
+    after_help = "Example:\n  countersign check access.ledger user:alice reader db:acme/payroll && run-report\n\n\
     Asked of now unless --at says otherwise; of a ledger whose last entry is later than this machine's clock, of that entry's time."
 )]
 pub(crate) struct Check {
@@ -373,8 +373,8 @@ pub(crate) struct Check {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    countersign log access.jsonl --kind access.granted --kind access.revoked\n  \
-    countersign log access.jsonl --author user:alice --from 100 --json")]
+    countersign log access.ledger --kind access.granted --kind access.revoked\n  \
+    countersign log access.ledger --author user:alice --from 100 --json")]
 pub(crate) struct Log {
     #[command(flatten)]
     pub(crate) asking: Asking,
@@ -396,7 +396,7 @@ pub(crate) struct Log {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign show access.jsonl 17")]
+#[command(after_help = "Example:\n  countersign show access.ledger 17")]
 pub(crate) struct Show {
     #[command(flatten)]
     pub(crate) asking: Asking,
@@ -410,26 +410,27 @@ pub(crate) struct Show {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    countersign export access.jsonl copy.jsonl\n  \
-    countersign export access.jsonl - | gzip > copy.jsonl.gz")]
+    countersign export access.ledger copy.jsonl\n  \
+    countersign export access.ledger - | gzip > copy.jsonl.gz")]
 pub(crate) struct Export {
     #[command(flatten)]
     pub(crate) reading: Reading,
-    /// The file to write; `-` writes the entries to the output, without the checkpoint.
-    #[arg(value_name = "FILE")]
+    /// Where to write it: one file if its name ends in `.jsonl`, else a directory; `-` writes the entries to the output,
+    /// without the checkpoint.
+    #[arg(value_name = "TO")]
     pub(crate) to: PathBuf,
 }
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  countersign import copy.jsonl access.jsonl --ledger-id acme/access/3f5c...\n\n\
-    Where LEDGER exists, the file has to continue it, entry by entry."
+    after_help = "Example:\n  countersign import copy.jsonl access.ledger --ledger-id acme/access/3f5c...\n\n\
+    Where TO exists, the copy has to continue it, entry by entry."
 )]
 pub(crate) struct Import {
-    /// The file to take over, and what it is held against.
+    /// The ledger to take over, and what it is held against.
     #[command(flatten)]
     pub(crate) reading: Reading,
-    /// The ledger's file to write.
+    /// The ledger to write: its directory, or its file NAME.jsonl.
     #[arg(value_name = "TO")]
     pub(crate) to: PathBuf,
 }

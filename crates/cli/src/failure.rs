@@ -51,6 +51,14 @@ impl Failure {
         self
     }
 
+    /// The same, as a negative answer: what was read is no sound ledger.
+    pub(crate) fn into_refused(self) -> Self {
+        match self {
+            Self::Told(message) => Self::Refused(message),
+            Self::Pipe | Self::Refused(_) => self,
+        }
+    }
+
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
             Self::Pipe | Self::Told(_) => EXIT_ERROR,
@@ -71,7 +79,9 @@ impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Self {
         let failure = Self::of("the ledger can not be read", &error);
         match error {
-            SourceError::Missing { .. } => failure.hint("a ledger is one file, NAME.jsonl"),
+            SourceError::Missing { .. } | SourceError::NotALedger { .. } => {
+                failure.hint("a ledger is a directory with `entries` in it, or one file NAME.jsonl")
+            }
             _ => failure,
         }
     }

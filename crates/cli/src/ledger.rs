@@ -1,11 +1,12 @@
 //! Reading a ledger: all of it is verified before anything is answered from it.
 
-use countersign_audit::{AsOf, CheckpointFile, LedgerFile, Options, Report, state_at_with};
+use countersign_audit::{AsOf, CheckpointFile, Options, Report, state_at_with};
 use countersign_core::time::Timestamp;
 use countersign_projection::governance::{JudgedEntry, State};
 
 use crate::args::{Asking, Reading};
 use crate::failure::Failure;
+use crate::place::Place;
 use crate::session::Session;
 use crate::text::{count, safe_lines};
 use crate::when::{At, now};
@@ -55,11 +56,11 @@ pub(crate) fn ask(
         At::End | At::Now => None,
     };
     let options = options(reading)?;
-    let mut file = LedgerFile::open(&reading.path)?;
+    let mut source = Place::of(&reading.path).source()?;
     let bar = session.progress();
     let mut last = State::new();
     let outcome = state_at_with(
-        &mut file,
+        &mut *source,
         &options,
         AsOf { at: cut, before: None },
         |judged, state| {

@@ -11,6 +11,7 @@ mod failure;
 mod json;
 mod keyfile;
 mod ledger;
+mod place;
 mod session;
 mod story;
 mod table;

@@ -17,8 +17,8 @@ use countersign_ledger::{
 };
 use countersign_projection::governance::{Refusal, State};
 use countersign_scenario::Json;
-use countersign_store::Durability;
 use countersign_store::jsonl::{self, JsonlError};
+use countersign_store::{Durability, Store};
 use serde_json::{Value, json};
 
 use crate::args::{Asking, Reading, Sign, Submit};
@@ -27,6 +27,7 @@ use crate::failure::Failure;
 use crate::json::{event, parse, pretty};
 use crate::keyfile::{self, Serials};
 use crate::ledger::ask;
+use crate::place::{Place, open_store};
 use crate::session::Session;
 use crate::text::{count, safe, safe_json};
 use crate::when::{At, now};
@@ -312,9 +313,8 @@ pub(super) fn recorder(key: SecretKey, at: Option<Timestamp>) -> Recorder {
 
 /// Why a ledger could not be opened: a negative answer where it does not hold.
 pub(super) fn not_opened(error: OpenError) -> Failure {
-    let refused = |error: &OpenError| match Failure::of("the ledger does not hold", error) {
-        Failure::Told(message) => Failure::Refused(message).hint("`countersign verify` says more"),
-        other => other,
+    let refused = |error: &OpenError| {
+        Failure::of("the ledger does not hold", error).into_refused().hint("`countersign verify` says more")
     };
     match &error {
         OpenError::Genesis(SubmitError::Refused(refusal)) => {
@@ -343,39 +343,27 @@ pub(super) fn submit(args: Submit, session: &mut Session<'_, '_>) -> Result<bool
             statements.push(statement(line).map_err(|fault| not_a_statement(path, &fault))?);
         }
     }
-    if !args.path.exists() {
-        return Err(Failure::told(format!("no such ledger: `{}`", args.path.display()))
-            .hint("`countersign init` opens one"));
-    }
-    // Held until the end: two programs that record in one file would each undo the other's checkpoint.
-    let _lock = lock(&args.path)?;
-    let store = jsonl::load(&args.path).map_err(unreadable)?;
+    let place = Place::of(&args.path);
+    place.require()?;
     let mut recorder = recorder(key, args.clock.now);
     if let Some(id) = args.ledger_id.clone() {
         recorder = recorder.ledger_id(id);
     }
-    let (outcomes, failure) = super::runtime()?.block_on(async {
-        let ledger = Ledger::open(store.clone(), recorder).await.map_err(not_opened)?;
-        let mut outcomes = Vec::new();
-        let mut failure = None;
-        for signed in statements {
-            let what = format!("{} by {}", signed.statement().event.kind(), signers(signed.statement()));
-            match ledger.submit(signed.clone()).await {
-                Ok(receipt) => outcomes.push(Outcome::Recorded(receipt, what)),
-                Err(error) => {
-                    match refusal(&signed, error) {
-                        Ok(refused) => outcomes.push(refused),
-                        Err(other) => failure = Some(other),
-                    }
-                    break;
-                }
-            }
+    let (outcomes, failure) = match &place {
+        Place::Directory(path) => {
+            let store = open_store(path, session)?;
+            record(store, recorder.accepting(Durability::LocalSync), statements)?
         }
-        ledger.close().await.map_err(|error| Failure::of("the checkpoint can not be signed", &error))?;
-        Ok::<_, Failure>((outcomes, failure))
-    })?;
-    // A receipt is given only for what is on the disk.
-    jsonl::save(&store, &args.path)?;
+        Place::File(path) => {
+            // Held until the end: two programs that record in one file would each undo the other's checkpoint.
+            let _lock = lock(path)?;
+            let store = jsonl::load(path).map_err(unreadable)?;
+            let done = record(store.clone(), recorder, statements)?;
+            // A receipt is given only for what is on the disk.
+            jsonl::save(&store, path)?;
+            done
+        }
+    };
     let mut all_recorded = true;
     for outcome in outcomes {
         match outcome {
@@ -409,6 +397,34 @@ pub(super) fn submit(args: Submit, session: &mut Session<'_, '_>) -> Result<bool
         Some(failure) => Err(failure),
         None => Ok(all_recorded),
     }
+}
+
+/// Submits statements in order, up to the first that is not recorded, and signs a checkpoint.
+fn record<S: Store>(
+    store: S,
+    recorder: Recorder,
+    statements: Vec<SignedStatement>,
+) -> Result<(Vec<Outcome>, Option<Failure>), Failure> {
+    super::runtime()?.block_on(async {
+        let ledger = Ledger::open(store, recorder).await.map_err(not_opened)?;
+        let mut outcomes = Vec::new();
+        let mut failure = None;
+        for signed in statements {
+            let what = format!("{} by {}", signed.statement().event.kind(), signers(signed.statement()));
+            match ledger.submit(signed.clone()).await {
+                Ok(receipt) => outcomes.push(Outcome::Recorded(receipt, what)),
+                Err(error) => {
+                    match refusal(&signed, error) {
+                        Ok(refused) => outcomes.push(refused),
+                        Err(other) => failure = Some(other),
+                    }
+                    break;
+                }
+            }
+        }
+        ledger.close().await.map_err(|error| Failure::of("the checkpoint can not be signed", &error))?;
+        Ok::<_, Failure>((outcomes, failure))
+    })
 }
 
 /// A refusal as it is printed; what is none is a failure.
@@ -463,8 +479,6 @@ fn lock(path: &Path) -> Result<File, Failure> {
 /// A file that is no ledger is a negative answer; one that can not be read is none.
 fn unreadable(error: JsonlError) -> Failure {
     let is_io = matches!(error, JsonlError::Io(_) | JsonlError::NotAFile { .. });
-    match Failure::from(error) {
-        Failure::Told(message) if !is_io => Failure::Refused(message).hint("`countersign verify` says more"),
-        other => other,
-    }
+    let failure = Failure::from(error);
+    if is_io { failure } else { failure.into_refused().hint("`countersign verify` says more") }
 }

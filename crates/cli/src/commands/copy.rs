@@ -1,17 +1,13 @@
-//! `export` and `import`: ledgers from file to file, verified on the way.
+//! `export` and `import`: ledgers from place to place, verified on the way.
 
-use std::io;
-use std::path::Path;
-
-use countersign_audit::{CheckpointFile, LedgerBytes, LedgerFile, Source as _, verify_with};
+use countersign_audit::verify_with;
 use countersign_core::entry::Entry;
 use countersign_core::note::SignedNote;
-use countersign_store::jsonl::{self, JsonlError};
-use countersign_store::{MemoryStore, Store as _};
 
 use crate::args::{Export, Import, Reading};
 use crate::failure::Failure;
 use crate::ledger::{options, status, unverified};
+use crate::place::Place;
 use crate::session::Session;
 use crate::text::{count, safe};
 
@@ -21,25 +17,15 @@ struct Copy {
     checkpoint: Option<(u64, Vec<u8>)>,
 }
 
+/// Reads once: what is verified is what is written, whatever becomes of the ledger meanwhile.
 fn read(reading: &Reading, session: &mut Session<'_, '_>) -> Result<Copy, Failure> {
     let options = options(reading)?;
-    // Read once: what is verified is what is written, whatever becomes of the file meanwhile.
-    let mut bytes = Vec::new();
-    let mut file = LedgerFile::open(&reading.path)?;
-    if let Some(mut segment) = file.next_segment()? {
-        io::Read::read_to_end(&mut segment.bytes, &mut bytes)
-            .map_err(|error| Failure::of("the ledger can not be read", &error))?;
-    }
-    let beside = LedgerFile::checkpoint_path(&reading.path);
-    let note = if beside.exists() { Some(CheckpointFile::read(&beside)?.bytes) } else { None };
-    let mut source = LedgerBytes::new(bytes);
-    if let Some(note) = &note {
-        source = source.with_checkpoint(note.clone());
-    }
+    let mut source = Place::of(&reading.path).source()?;
+    let note = source.checkpoints()?.pop().map(|file| file.bytes);
     let mut entries = Vec::new();
     let bar = session.progress();
     let report = verify_with(
-        &mut source,
+        &mut *source,
         &options,
         |judged, _| entries.push(judged.entry().clone()),
         |progress| {
@@ -63,36 +49,24 @@ fn checkpoint_size(note: &[u8]) -> Option<u64> {
     Some(checkpoint.size())
 }
 
-fn save(copy: Copy, to: &Path, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
+fn save(copy: Copy, to: &Place, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
     let number = copy.entries.len() as u64;
-    let store = MemoryStore::from_entries(copy.entries)
-        .map_err(|_| Failure::refused("the entries do not follow one another"))?;
-    if let Some((size, note)) = copy.checkpoint {
-        super::runtime()?
-            .block_on(store.put_checkpoint(size, note.into()))
-            .map_err(|error| Failure::of("the checkpoint can not be kept", &error))?;
-    }
-    jsonl::save(&store, to).map_err(|error| match error {
-        JsonlError::OtherHistory { .. } => Failure::refused(format!(
-            "`{}` holds entries that are not the first ones of this copy: it is newer, or another history",
-            to.display()
-        ))
-        .hint("nothing was changed; `countersign verify` both, with the same --ledger-id"),
-        other => other.into(),
-    })?;
+    to.save(copy.entries, copy.checkpoint, session)?;
     session.note(&format!(
         "wrote {} to {}",
         count(number, "entry", "entries"),
-        safe(&to.display().to_string())
+        safe(&to.path().display().to_string())
     ));
     Ok(true)
 }
 
 pub(super) fn export(args: Export, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
+    let to = Place::of(&args.to);
     let is_output = args.to.as_os_str() == "-";
-    if !is_output && args.to.symlink_metadata().is_ok() {
-        return Err(Failure::told(format!("`{}` exists", args.to.display()))
-            .hint("export writes a new file; `countersign import` continues one that is there"));
+    if !is_output {
+        to.refuse_taken().map_err(|failure| {
+            failure.hint("export writes a new ledger; `countersign import` continues one that is there")
+        })?;
     }
     let copy = read(&args.reading, session)?;
     if is_output {
@@ -102,10 +76,10 @@ pub(super) fn export(args: Export, session: &mut Session<'_, '_>) -> Result<bool
         }
         return Ok(true);
     }
-    save(copy, &args.to, session)
+    save(copy, &to, session)
 }
 
 pub(super) fn import(args: Import, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
     let copy = read(&args.reading, session)?;
-    save(copy, &args.to, session)
+    save(copy, &Place::of(&args.to), session)
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use countersign_core::entry::Entry;
 use countersign_core::event::{KeyHolder, LedgerOpened, RecorderKey, Recovery, Suite};
 use countersign_core::id::{LedgerRef, Person, Principal};
 use countersign_core::key::{SecretKey, SignerKey as _};
@@ -10,13 +11,14 @@ use countersign_core::time::Seconds;
 use countersign_core::wire::{KeyBytes, Set, Sorted};
 use countersign_ledger::Ledger;
 use countersign_projection::governance::RULES;
-use countersign_store::{MemoryStore, jsonl};
+use countersign_store::MemoryStore;
 use serde_json::json;
 
 use super::add::{not_opened, recorder};
 use crate::args::{Init, Keygen};
 use crate::failure::Failure;
 use crate::keyfile;
+use crate::place::Place;
 use crate::session::Session;
 use crate::text::safe;
 use crate::when::now;
@@ -70,12 +72,8 @@ fn seats(option: &str, texts: &[String]) -> Result<Vec<Seat>, Failure> {
 }
 
 pub(super) fn init(args: Init, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
-    let checkpoint = jsonl::checkpoint_path(&args.path);
-    for path in [&args.path, &checkpoint] {
-        if path.symlink_metadata().is_ok() {
-            return Err(Failure::told(format!("`{}` exists", path.display())).hint("a ledger is opened once"));
-        }
-    }
+    let place = Place::of(&args.path);
+    place.refuse_taken().map_err(|failure| failure.hint("a ledger is opened once"))?;
     let governors = seats("governor", &args.governors)?;
     let recovery = seats("recovery", &args.recovery)?;
     let at_recorder = Seat::parse("recorder", &args.recorder)?;
@@ -127,16 +125,20 @@ pub(super) fn init(args: Init, session: &mut Session<'_, '_>) -> Result<bool, Fa
         genesis.cosign(&seat.key).map_err(|error| unsigned(&error))?;
     }
 
+    // In memory first: a genesis that is refused leaves nothing on the disk.
     let store = MemoryStore::new();
     let recorder = recorder(at_recorder.key.clone(), args.clock.now);
-    let id = super::runtime()?.block_on(async {
+    let (id, note) = super::runtime()?.block_on(async {
         let (ledger, _) = Ledger::create(store.clone(), recorder, genesis).await.map_err(not_opened)?;
-        ledger.close().await.map_err(|error| Failure::of("the checkpoint can not be signed", &error))?;
-        Ok::<_, Failure>(ledger.ledger_id())
+        let note = ledger.close().await;
+        let note = note.map_err(|error| Failure::of("the checkpoint can not be signed", &error))?;
+        Ok::<_, Failure>((ledger.ledger_id(), note))
     })?;
-    jsonl::save(&store, &args.path)?;
+    let entries: Result<Vec<Entry>, _> = store.entries_now().into_iter().map(Entry::parse).collect();
+    let entries = entries.map_err(|fault| Failure::of("genesis can not be kept", &fault))?;
+    place.save(entries, Some((1, note.to_string().into_bytes())), session)?;
     let id = id.map(|id| id.to_string()).unwrap_or_default();
-    let files: Vec<PathBuf> = vec![args.path, checkpoint];
+    let files: Vec<PathBuf> = place.files();
     if args.json {
         let files: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
         session.print_json(&json!({"ledger": id, "files": files}))?;

@@ -9,11 +9,12 @@ mod scenarios;
 mod state;
 mod why;
 
-use countersign_audit::{LedgerFile, verify_with};
+use countersign_audit::verify_with;
 
 use crate::args::{Cli, Command, Verify};
 use crate::failure::Failure;
 use crate::ledger::options;
+use crate::place::Place;
 use crate::session::Session;
 use crate::text::{safe_json, safe_lines};
 
@@ -46,7 +47,7 @@ pub(crate) fn run(command: Command, session: &mut Session<'_, '_>) -> Result<boo
 }
 
 /// What drives the ledger handle and stores: one thread, since one program makes one change.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -55,9 +56,9 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 fn verify(args: Verify, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
     let options = options(&args.reading)?;
-    let mut file = LedgerFile::open(&args.reading.path)?;
+    let mut source = Place::of(&args.reading.path).source()?;
     let bar = session.progress();
-    let report = verify_with(&mut file, &options, |_, _| {}, |progress| bar.show(progress));
+    let report = verify_with(&mut *source, &options, |_, _| {}, |progress| bar.show(progress));
     bar.finish();
     let report = report?;
     if args.json {

@@ -1,6 +1,7 @@
 //! A fictional company with a ledger, made by the program itself: fixed keys, fixed times, so that every byte is the same on every run.
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on panics")]
+#![allow(dead_code, reason = "each test program uses a part")]
 
 use std::ffi::OsString;
 use std::fs;
@@ -54,6 +55,8 @@ pub(crate) fn run(args: &[&str], stdin: &[u8]) -> Output {
 /// A folder with the keys and the ledger of a test.
 pub(crate) struct World {
     pub(crate) dir: PathBuf,
+    /// What the ledger is called in it: a file where it ends in `.jsonl`, else a directory.
+    pub(crate) name: &'static str,
     pub(crate) now: Timestamp,
 }
 
@@ -63,7 +66,12 @@ impl World {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-{name}"));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).unwrap();
-        Self { dir, now: "2026-01-05T09:00:00.000Z".parse().unwrap() }
+        Self { dir, name: "access.jsonl", now: "2026-01-05T09:00:00.000Z".parse().unwrap() }
+    }
+
+    /// The same, for a ledger in a directory.
+    pub(crate) fn empty_for_directory(name: &str) -> Self {
+        Self { name: "access.ledger", ..Self::empty(name) }
     }
 
     pub(crate) fn path(&self, name: &str) -> String {
@@ -71,7 +79,12 @@ impl World {
     }
 
     pub(crate) fn ledger(&self) -> String {
-        self.path("access.jsonl")
+        self.path(self.name)
+    }
+
+    /// The first segment of a ledger in a directory.
+    pub(crate) fn segment(&self) -> PathBuf {
+        Path::new(&self.ledger()).join("entries/00000000000000000000.jsonl")
     }
 
     /// The key file of a name, made on first use.
@@ -209,7 +222,12 @@ impl World {
 
     /// The company without a policy: governors still stand in.
     pub(crate) fn founded(name: &str) -> Self {
-        let mut world = Self::empty(name);
+        Self::empty(name).found()
+    }
+
+    /// Opens the ledger and brings it as far as [`World::founded`].
+    pub(crate) fn found(self) -> Self {
+        let mut world = self;
         let opened = world.init();
         assert_eq!(opened.code, 0, "{}", opened.stderr);
         world.tick(60);
@@ -230,7 +248,13 @@ impl World {
 
     /// The company after a grant that ended, a delegation, and a grant that stands.
     pub(crate) fn history(name: &str) -> Self {
-        let mut world = Self::company(name);
+        Self::founded(name).live_on()
+    }
+
+    /// From [`World::founded`] to [`World::history`].
+    pub(crate) fn live_on(self) -> Self {
+        let mut world = self;
+        world.govern(POLICY);
         world.state(
             &["user:bob"],
             &[],
@@ -274,7 +298,8 @@ impl World {
     }
 
     pub(crate) fn size(&self) -> usize {
-        fs::read_to_string(self.ledger()).unwrap().lines().count()
+        let file = if self.name.ends_with(".jsonl") { self.ledger().into() } else { self.segment() };
+        fs::read_to_string(file).unwrap().lines().count()
     }
 
     pub(crate) fn ledger_id(&self) -> String {

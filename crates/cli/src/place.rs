@@ -1,0 +1,187 @@
+//! Where a ledger is: in a directory, as a file store keeps it, or in one file.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use countersign_audit::{LedgerDir, LedgerFile, Source};
+use countersign_core::entry::Entry;
+use countersign_store::file::{FileStore, OpenError};
+use countersign_store::jsonl::{self, JsonlError};
+use countersign_store::{AppendError, Batch, MemoryStore, Store as _};
+
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::text::{count, safe};
+
+/// A ledger on a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A directory of segments.
+    Directory(PathBuf),
+    /// `NAME.jsonl`, with `NAME.jsonl.checkpoint` beside it.
+    File(PathBuf),
+}
+
+/// How many entries are handed to a store at once.
+const BATCH: usize = 256;
+
+impl Place {
+    /// What stands at a path; where nothing does, what a new ledger there is: a file if it is called `.jsonl`, else a directory.
+    pub(crate) fn of(path: &Path) -> Self {
+        let is_directory = match path.symlink_metadata() {
+            Ok(metadata) => metadata.is_dir(),
+            Err(_) => path.extension().is_none_or(|extension| extension != "jsonl"),
+        };
+        if is_directory { Self::Directory(path.into()) } else { Self::File(path.into()) }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Directory(path) | Self::File(path) => path,
+        }
+    }
+
+    /// The bytes, for an auditor who trusts none of them.
+    pub(crate) fn source(&self) -> Result<Box<dyn Source>, Failure> {
+        Ok(match self {
+            Self::Directory(path) => Box::new(LedgerDir::open(path)?),
+            Self::File(path) => Box::new(LedgerFile::open(path)?),
+        })
+    }
+
+    /// Refuses where something stands already. An empty directory is nothing.
+    pub(crate) fn refuse_taken(&self) -> Result<(), Failure> {
+        let stands = |path: &Path| path.symlink_metadata().is_ok();
+        let taken = match self {
+            Self::Directory(path) if is_empty(path).unwrap_or(false) => None,
+            Self::Directory(path) => stands(path).then(|| path.clone()),
+            Self::File(path) => {
+                [path.clone(), jsonl::checkpoint_path(path)].into_iter().find(|path| stands(path))
+            }
+        };
+        match taken {
+            Some(path) => Err(Failure::told(format!("`{}` exists", path.display()))),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses where there is no ledger to add to.
+    pub(crate) fn require(&self) -> Result<(), Failure> {
+        let is_there = match self {
+            Self::Directory(path) => {
+                path.join("entries").symlink_metadata().as_ref().is_ok_and(Metadata::is_dir)
+            }
+            Self::File(path) => path.symlink_metadata().is_ok(),
+        };
+        if is_there {
+            return Ok(());
+        }
+        Err(Failure::told(format!("no such ledger: `{}`", self.path().display()))
+            .hint("`countersign init` opens one"))
+    }
+
+    /// What holds it, as it is told.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Directory(path) => vec![path.clone()],
+            Self::File(path) => vec![path.clone(), jsonl::checkpoint_path(path)],
+        }
+    }
+
+    /// Writes these entries, and a checkpoint over as many as it says. What stands there already has to be their beginning.
+    pub(crate) fn save(
+        &self,
+        entries: Vec<Entry>,
+        checkpoint: Option<(u64, Vec<u8>)>,
+        session: &mut Session<'_, '_>,
+    ) -> Result<(), Failure> {
+        let unlinked = |_| Failure::refused("the entries do not follow one another");
+        let kept = |error| Failure::of("the checkpoint can not be kept", &error);
+        match self {
+            Self::Directory(path) => {
+                let store = open_store(path, session)?;
+                let size = entries.len() as u64;
+                if store.head_now().size > size {
+                    return Err(self.other_history());
+                }
+                crate::commands::runtime()?.block_on(async {
+                    for part in entries.chunks(BATCH) {
+                        let batch = Batch::new(part).map_err(unlinked)?;
+                        store.append(batch).await.map_err(|error| match error {
+                            AppendError::Conflict { .. } => self.other_history(),
+                            error => Failure::of("the entries can not be kept", &error),
+                        })?;
+                    }
+                    match checkpoint {
+                        Some((size, note)) => store.put_checkpoint(size, note.into()).await.map_err(kept),
+                        None => Ok(()),
+                    }
+                })
+            }
+            Self::File(path) => {
+                let store = MemoryStore::from_entries(entries).map_err(unlinked)?;
+                if let Some((size, note)) = checkpoint {
+                    crate::commands::runtime()?
+                        .block_on(store.put_checkpoint(size, note.into()))
+                        .map_err(kept)?;
+                }
+                jsonl::save(&store, path).map_err(|error| match error {
+                    JsonlError::OtherHistory { .. } => self.other_history(),
+                    other => other.into(),
+                })
+            }
+        }
+    }
+
+    fn other_history(&self) -> Failure {
+        Failure::refused(format!(
+            "`{}` holds entries that are not the first ones of this copy: it is newer, or another history",
+            self.path().display()
+        ))
+        .hint("nothing was changed; `countersign verify` both, with the same --ledger-id")
+    }
+}
+
+/// Opens a directory for writing, and tells what a recovery did to it.
+pub(crate) fn open_store(path: &Path, session: &mut Session<'_, '_>) -> Result<FileStore, Failure> {
+    let store = FileStore::open(path).map_err(|error| {
+        let failure = Failure::of("the ledger can not be opened for writing", &error);
+        match error {
+            OpenError::Locked { .. } => failure.hint("try again when the other program is done"),
+            OpenError::Damaged { .. }
+            | OpenError::Unproven { .. }
+            | OpenError::BelowFloor { .. }
+            | OpenError::OtherHistory { .. }
+            | OpenError::Checkpoint { .. } => failure.into_refused().hint("`countersign verify` says more"),
+            _ => failure,
+        }
+    })?;
+    if let Some(cut) = &store.recovery().cut {
+        session.warn(&format!(
+            "cut {} that a crash left behind the last whole entry; kept in {}",
+            count(cut.size, "byte", "bytes"),
+            safe(&cut.kept.display().to_string())
+        ));
+    }
+    Ok(store)
+}
+
+fn is_empty(path: &Path) -> io::Result<bool> {
+    Ok(fs::read_dir(path)?.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_ledger_is_a_directory_unless_its_name_says_otherwise() {
+        let place = |name: &str| Place::of(&Path::new("/nowhere").join(name));
+        let path = |name: &str| Path::new("/nowhere").join(name);
+        assert_eq!(place("access.jsonl"), Place::File(path("access.jsonl")));
+        for name in ["access.ledger", "access", "jsonl", "access.jsonl.d", ".jsonl"] {
+            assert_eq!(place(name), Place::Directory(path(name)), "{name}");
+        }
+    }
+}

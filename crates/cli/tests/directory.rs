@@ -1,0 +1,182 @@
+//! What a user sees of a ledger in a directory: the same answers as of one in a file, and what the directory adds.
+
+#![allow(clippy::unwrap_used, reason = "a test that can not go on panics")]
+
+mod common;
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+
+use common::{REQUEST, World, run};
+use countersign_store::file::FileStore;
+
+macro_rules! shows {
+    ($name:literal, $world:expr, $($output:expr),+ $(,)?) => {
+        let shown: Vec<String> = vec![$($output.shown(&$world)),+];
+        insta::assert_snapshot!($name, shown.join("\n=====\n"));
+    };
+}
+
+fn history(name: &str) -> World {
+    World::empty_for_directory(name).found().live_on()
+}
+
+fn append(path: &Path, bytes: &[u8]) {
+    OpenOptions::new().append(true).open(path).unwrap().write_all(bytes).unwrap();
+}
+
+/// Same keys, same times: byte for byte the same ledger, and the same answers.
+#[test]
+fn a_directory_is_answered_from_as_a_file_is() {
+    let (file, directory) = (World::history("twin-file"), history("twin-directory"));
+    let entries = |world: &World| world.ask("export", &["-", "-q"]);
+    assert_eq!(entries(&file).stdout, entries(&directory).stdout);
+    assert_eq!(fs::read_to_string(directory.segment()).unwrap(), entries(&file).stdout);
+    let commands: [&[&str]; 12] = [
+        &["state"],
+        &["state", "--kind", "capacities", "--format", "tsv"],
+        &["state", "--kind", "requests", "--json"],
+        &["state", "--at", "2026-01-05T09:24:00Z"],
+        &["who", "db:acme/payroll"],
+        &["what", "user:alice", "--json"],
+        &["why", "user:alice", "reader", "db:acme/payroll"],
+        &["check", "user:alice", "reader", "db:acme/payroll", "--at", "end"],
+        &["check", "user:bob", "reader", "db:acme/payroll", "--at", "end"],
+        &["log"],
+        &["show", "17"],
+        &["show", "99"],
+    ];
+    for command in commands {
+        let (one, other) = (file.ask(command[0], &command[1..]), directory.ask(command[0], &command[1..]));
+        assert_eq!(
+            (one.code, one.stdout, one.stderr),
+            (other.code, other.stdout, other.stderr),
+            "{command:?}"
+        );
+    }
+}
+
+#[test]
+fn a_ledger_is_opened_in_a_directory_and_added_to() {
+    let world = World::empty_for_directory("directory-init");
+    // An empty directory is as good as none.
+    fs::create_dir(world.ledger()).unwrap();
+    shows!("directory_init", world, world.init(), world.init());
+    let world = history("directory-submit");
+    let submission = world.sign(&["user:alice"], &[], &REQUEST.replace("2592000", "3600")).unwrap();
+    shows!("directory_submit", world, world.submit(&submission), world.submit(&submission));
+    let missing = world.path("none.ledger");
+    let key = world.key("service:recorder");
+    shows!("directory_submit_missing", world, run(&["submit", &missing, &submission, "--key", &key], b""));
+    assert!(!Path::new(&missing).exists());
+    // One writer at a time.
+    let held = FileStore::open(world.ledger()).unwrap();
+    shows!("directory_submit_locked", world, world.submit(&submission));
+    drop(held);
+    assert_eq!(world.submit(&submission).code, 0);
+}
+
+#[test]
+fn a_directory_is_verified_and_what_lies_in_it_reported() {
+    let world = history("directory-verify");
+    shows!("directory_verify", world, world.ask("verify", &[]));
+    let ledger = Path::new(&world.ledger()).to_owned();
+    fs::write(ledger.join("notes.txt"), "?").unwrap();
+    fs::write(ledger.join("entries/copy"), "?").unwrap();
+    shows!("directory_verify_foreign", world, world.ask("verify", &[]), world.ask("verify", &["--json"]));
+    // Among the segments it keeps a writer out.
+    let submission = world.sign(&["user:alice"], &[], REQUEST).unwrap();
+    shows!("directory_submit_foreign", world, world.submit(&submission));
+    fs::remove_file(ledger.join("entries/copy")).unwrap();
+    assert_eq!(world.submit(&submission).code, 0);
+}
+
+#[test]
+fn a_torn_tail_fails_until_a_writer_cuts_it_and_says_so() {
+    let world = history("directory-torn");
+    append(&world.segment(), b"{\"prev\":\"0000");
+    shows!("directory_torn_verify", world, world.ask("verify", &[]));
+    let submission = world.sign(&["user:alice"], &[], REQUEST);
+    assert_eq!(
+        submission.map_err(|output| output.code),
+        Err(1),
+        "nothing is signed over what does not verify"
+    );
+    shows!("directory_torn_submit", world, world.submit(&sign_elsewhere(&world)));
+    shows!("directory_torn_verify_after", world, world.ask("verify", &[]));
+}
+
+/// A statement for this ledger, signed against a copy without the torn tail.
+fn sign_elsewhere(world: &World) -> String {
+    let copy = world.path("copy.jsonl");
+    let text = fs::read_to_string(world.segment()).unwrap();
+    fs::write(&copy, &text[..=text.rfind('\n').unwrap()]).unwrap();
+    let (out, key) = (world.path("request.signed"), world.key("user:alice"));
+    let now = world.now.to_string();
+    let args = ["-q", "sign", &copy, "--as", "user:alice", "--key", &key, "--now", &now, "--out", &out];
+    let output = run(&args, REQUEST.as_bytes());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    out
+}
+
+#[test]
+fn a_changed_directory_fails_by_segment_and_answers_nothing() {
+    let world = history("directory-tampered");
+    let text = fs::read_to_string(world.segment()).unwrap();
+    fs::write(
+        world.segment(),
+        text.replacen("Alice moved to another team.", "Alice moved to another town.", 1),
+    )
+    .unwrap();
+    shows!("directory_tampered", world, world.ask("verify", &[]), world.ask("who", &["db:acme/payroll"]));
+    let segment = world.segment();
+    fs::rename(&segment, segment.with_file_name("00000000000000000001.jsonl")).unwrap();
+    shows!("directory_renamed", world, world.ask("verify", &[]));
+}
+
+#[test]
+fn what_is_no_ledger_directory_is_an_error() {
+    let world = World::empty_for_directory("directory-none");
+    fs::create_dir(world.ledger()).unwrap();
+    fs::write(world.path("file.ledger"), "").unwrap();
+    shows!(
+        "directory_none",
+        world,
+        world.ask("verify", &[]),
+        run(&["verify", &world.path("none.ledger")], b""),
+        run(&["verify", &world.path("file.ledger")], b""),
+    );
+}
+
+#[test]
+fn copies_go_from_directory_to_file_and_back() {
+    let mut world = history("directory-copies");
+    let (file, second) = (world.path("copy.jsonl"), world.path("second.ledger"));
+    shows!(
+        "directory_export",
+        world,
+        world.ask("export", &[&file]),
+        run(&["import", &file, &second], b""),
+        run(&["verify", &second, "-q"], b""),
+        world.ask("export", &[&second]),
+    );
+    // It goes on, and the copy is brought up to it; the way back is none.
+    world.state(&["user:alice"], &[], REQUEST);
+    let ledger = world.ledger();
+    let size = |path: &str| -> u64 {
+        let output = run(&["verify", path, "--json"], b"");
+        let json: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+        assert_eq!(json["verdict"], "verified");
+        assert_eq!(json["anchored"], json["entries"]);
+        json["entries"].as_u64().unwrap()
+    };
+    let before = size(&second);
+    assert_eq!(run(&["import", &ledger, &second], b"").code, 0);
+    assert_eq!(size(&second), before + 1);
+    shows!("directory_import_older", world, run(&["import", &file, &second], b""));
+    assert_eq!(size(&second), before + 1);
+    let stranger = World::founded("directory-stranger");
+    let output = run(&["import", &stranger.ledger(), &second], b"");
+    assert_eq!((output.code, size(&second)), (1, before + 1), "{}", output.stderr);
+}
