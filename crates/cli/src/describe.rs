@@ -193,7 +193,10 @@ impl Known {
             }
             Event::AccessGranted(event) => {
                 let how = if event.exception.is_some() { ", by exception" } else { "" };
-                format!("{}, {}{how}", self.named(&event.request), hold(&event.hold))
+                let instead = event.replaces.as_ref();
+                let instead = instead.map(|grant| format!(", in place of {}", self.place(grant)));
+                let (request, instead) = (self.named(&event.request), instead.unwrap_or_default());
+                format!("{request}, {}{how}{instead}", hold(&event.hold))
             }
             Event::AccessRevoked(event) => format!("{}: {}", self.named(&event.grant), quoted(&event.reason)),
             Event::ExceptionGranted(event) => match &event.covers {

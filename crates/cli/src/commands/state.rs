@@ -1,5 +1,7 @@
 //! `state`: what holds at a moment, kind by kind, for people and for programs.
 
+use std::collections::BTreeMap;
+
 use countersign_core::digest::ClauseDigest;
 use countersign_core::event::AccessRequested;
 use countersign_core::id::Principal;
@@ -393,28 +395,54 @@ fn classes(ledger: &Ledger) -> Listing {
 
 fn exceptions(ledger: &Ledger) -> Listing {
     let views = ledger.state.exceptions(ledger.at);
+    // What an exception is for stands in its request, while that is open, and then in the grant.
+    let mut access: BTreeMap<_, [String; 3]> = BTreeMap::new();
+    for grant in ledger.state.grants(ledger.at) {
+        if let Some(exception) = grant.exception {
+            access.insert(
+                exception,
+                [grant.subject.to_string(), grant.role.to_string(), grant.resource.to_string()],
+            );
+        }
+    }
+    for view in &views {
+        if let Some(open) = ledger.state.request(&view.request, ledger.at) {
+            let event = &open.event;
+            access.insert(
+                view.exception,
+                [event.subject.to_string(), event.role.to_string(), event.resource.to_string()],
+            );
+        }
+    }
     Listing {
         one: "personal exception",
         name: "exceptions",
-        headings: &["EXCEPTION", "APPROVED BY", "OWNER", "UNTIL"],
+        headings: &["FOR", "ROLE", "ON", "APPROVED BY", "OWNER", "UNTIL", "EXCEPTION"],
         rows: views
             .iter()
             .map(|view| {
-                vec![
-                    view.exception.to_string(),
+                let access = access.get(&view.exception).cloned();
+                let mut row = access.unwrap_or_else(|| ["-", "-", "-"].map(str::to_owned)).to_vec();
+                row.extend([
                     view.approver.to_string(),
                     view.owner.to_string(),
                     view.until.to_string(),
-                ]
+                    view.exception.to_string(),
+                ]);
+                row
             })
             .collect(),
         lines: None,
         json: views
             .iter()
             .map(|view| {
+                let access = access.get(&view.exception);
                 json!({
                     "exception": view.exception,
                     "request": view.request,
+                    "subject": access.map(|access| &access[0]),
+                    "role": access.map(|access| &access[1]),
+                    "resource": access.map(|access| &access[2]),
                     "approver": view.approver,
                     "owner": view.owner,
                     "until": view.until,
