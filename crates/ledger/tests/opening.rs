@@ -14,6 +14,7 @@ use countersign_ledger::testing::{key, recorder};
 use countersign_ledger::*;
 use countersign_projection::as_of::{AsOfError, Cut};
 use countersign_projection::periods::Holdings;
+use countersign_projection::projection::Projection;
 use countersign_projection::snapshot::RebuildReason;
 use countersign_store::*;
 use support::*;
@@ -107,6 +108,53 @@ fn resigned(set: &SnapshotSet, name: &str, lines: &[(usize, &str)], signer: &str
     let note = SignedNote::sign(&(text.join("\n") + "\n"), &ledger, &key(signer)).unwrap();
     kept.note = note.to_string().into_bytes().into();
     set
+}
+
+/// The set with another state for one projection, which its recorder signed all the same.
+fn mistaken(set: &SnapshotSet, name: &str, payload: Vec<u8>) -> SnapshotSet {
+    let digest = Digest::new(countersign_core::digest::sha256(&[&payload])).to_string();
+    let length = payload.len().to_string();
+    let mut set = resigned(set, name, &[(8, &digest), (9, &length)], "service:recorder");
+    set.snapshots.iter_mut().find(|kept| kept.name == name).unwrap().payload = payload.into();
+    set
+}
+
+fn payload<'a>(set: &'a SnapshotSet, name: &str) -> &'a [u8] {
+    &set.snapshots.iter().find(|kept| kept.name == name).unwrap().payload
+}
+
+#[tokio::test]
+async fn f09_a_snapshot_that_its_recorder_signed_by_mistake_gives_no_wrong_answer() {
+    let company = shelved().await;
+    let store = &company.founded.store;
+    let [_, nine, newest] = <[SnapshotSet; 3]>::try_from(store.sets()).unwrap();
+    let request = company.request().await;
+    let before = Ledger::open(store.kept().clone(), plain(&company)).await.unwrap();
+    let open = snapshot_of(store.kept().clone(), &company).await;
+    company.approve(request.statement).await;
+    let whole = answers(&company.founded.ledger);
+
+    // Of the same head, but the request that is approved next has run out in it.
+    let late = before.current().state().at(start().plus_seconds(32 * 86_400).unwrap());
+    let late = mistaken(&open, "governance", Projection::encode(&late).unwrap());
+    let ledger = Ledger::open(store.with([late]), plain(&company)).await.unwrap();
+    let [unused] = &ledger.opened().unused[..] else { panic!("{:?}", ledger.opened().unused) };
+    assert!(matches!(unused.reason, UnusedReason::Tail(_)), "{unused:?}");
+    assert_eq!((ledger.opened().from, answers(&ledger)), (Head::EMPTY, whole));
+
+    // A tree over another number of entries.
+    let small = mistaken(&newest, "countersign.tree", payload(&nine, "countersign.tree").to_vec());
+    let ledger = Ledger::open(store.with([small, nine.clone()]), plain(&company)).await.unwrap();
+    assert_eq!(rebuild(&ledger.opened().unused[0].reason), Some(&RebuildReason::OtherState));
+    assert_eq!((ledger.opened().from.size, answers(&ledger)), (9, whole));
+
+    // A tree that is not the one that the checkpoint commits to.
+    let mut bytes = payload(&newest, "countersign.tree").to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    let other = mistaken(&newest, "countersign.tree", bytes);
+    let ledger = Ledger::open(store.with([other, nine]), plain(&company)).await.unwrap();
+    assert!(matches!(ledger.opened().unused[0].reason, UnusedReason::Checkpoint(_)));
+    assert_eq!((ledger.opened().from.size, answers(&ledger)), (9, whole));
 }
 
 fn rebuild(reason: &UnusedReason) -> Option<&RebuildReason> {
