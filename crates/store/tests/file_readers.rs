@@ -7,8 +7,10 @@ mod common;
 
 use std::fs;
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{TempDir, batch, bytes, entries, entries_of, everything, lines, note};
+use countersign_core::entry::{Entry, Head};
 use countersign_store::file::{FileReader, FileStore, OpenError, Options};
 use countersign_store::{AppendError, Store as _, StoreError};
 
@@ -144,6 +146,73 @@ async fn a_reader_of_less_than_a_writer_made_durable_says_so() {
     assert!(matches!(reader.head().await, Err(StoreError::Damaged { seq: 2, .. })));
 }
 
+/// Writers that roll, stop and recover, and readers that each open the directory for themselves.
+#[test]
+fn readers_beside_a_writer_see_a_beginning_of_what_is_there_at_last() {
+    const READERS: usize = 4;
+    let (dir, all) = (TempDir::new("beside"), entries(90));
+    drop(FileStore::open(dir.ledger()).unwrap());
+    /// Ends the readers, also where the writer panics.
+    struct Done<'d>(&'d AtomicBool);
+    impl Drop for Done<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+    let done = AtomicBool::new(false);
+    let block_on = |future: std::pin::Pin<Box<dyn Future<Output = ()> + '_>>| {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future);
+    };
+    let read = |readers: usize| -> usize {
+        let mut looks = 0;
+        block_on(Box::pin(async {
+            let mut reader = FileReader::open(dir.ledger()).unwrap();
+            let mut seen: Vec<_> = Vec::new();
+            loop {
+                let last = done.load(Ordering::Acquire);
+                let head = reader.head().await.unwrap();
+                // Now and then once more what was read before. One read may end with a segment.
+                let from = seen.len().saturating_sub(looks % 3);
+                let part = reader.read(from as u64, 20).await.unwrap();
+                let ends = last && part.is_empty();
+                seen.truncate(from);
+                seen.extend(part);
+                assert_eq!(seen, bytes(&all[..seen.len()]), "a beginning, whole");
+                assert_eq!(head, all[..head.size as usize].last().map_or(Head::EMPTY, Entry::head));
+                looks += 1;
+                if ends {
+                    assert_eq!(seen.len(), all.len());
+                    return;
+                }
+                if looks % 7 == readers {
+                    reader = FileReader::open(dir.ledger()).unwrap();
+                }
+                std::thread::yield_now();
+            }
+        }));
+        looks
+    };
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..READERS).map(|number| scope.spawn(move || read(number))).collect();
+        let end = Done(&done);
+        for session in all.chunks(15) {
+            // Of the session before: a line that was cut off, as by a kill.
+            let last = last_segment(&dir);
+            fs::OpenOptions::new().append(true).open(last).unwrap().write_all(b"{\"prev\":").unwrap();
+            block_on(Box::pin(async {
+                let store = Options::new().segment_size(3_000).open(dir.ledger()).unwrap();
+                for part in session.chunks(2) {
+                    store.append(batch(part)).await.unwrap();
+                }
+            }));
+        }
+        drop(end);
+        for reader in readers {
+            assert!(reader.join().unwrap() > 1);
+        }
+    });
+}
+
 #[tokio::test]
 async fn a_reader_changes_nothing() {
     let (dir, all) = (TempDir::new("quiet"), entries(3));
@@ -161,6 +230,7 @@ async fn a_reader_changes_nothing() {
 fn last_segment(dir: &TempDir) -> std::path::PathBuf {
     let mut paths: Vec<_> =
         fs::read_dir(dir.ledger().join("entries")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
     paths.sort();
     paths.pop().unwrap()
 }
