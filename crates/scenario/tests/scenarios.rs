@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use countersign_projection::governance::RefusalCode;
 use countersign_scenario::{check, find, load, parse, run};
@@ -35,14 +36,19 @@ const ELSEWHERE: [&str; 1] = ["too_many"];
 #[test]
 fn every_scenario_goes_as_it_says() {
     let files = files();
-    let next = std::sync::atomic::AtomicUsize::new(0);
+    let next = AtomicUsize::new(0);
+    // Who runs this for each of very many mutants (tests/soak) wants no more than the first failure.
+    let is_one_enough = std::env::var_os("COUNTERSIGN_FAIL_FAST").is_some();
     let work = || {
         let (mut failed, mut refused) = (Vec::new(), BTreeSet::new());
-        while let Some(path) = files.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+        while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
             match load(path).map(|scenario| run(&scenario)) {
                 Ok(report) if report.passed() => refused.extend(report.refused),
                 Ok(report) => failed.push(format!("{}\n{report}", path.display())),
                 Err(error) => failed.push(error.to_string()),
+            }
+            if is_one_enough && !failed.is_empty() {
+                next.store(files.len(), Ordering::Relaxed);
             }
         }
         (failed, refused)
