@@ -9,7 +9,8 @@
 //!   or not, whatever became of others, but a rename does so as a whole. A synced file without a synced name may vanish, and so may
 //!   a directory with all that is in it.
 //! - A sync that **fails** leaves what it went over either way, and takes it for saved: programs still read it, later syncs succeed
-//!   without saving it, and the loss of power takes it away. What is written again is saved by the next sync.
+//!   without saving it, and the loss of power takes it away. What is written again is saved by the next sync. (But for the name of
+//!   a new directory, which the next sync does save: nobody can write that again.)
 //! - Until the power is lost, everybody reads what was written last, synced or not.
 //!
 //! Every call is counted. A test stops the machine before any of them ([`SimVfs::cut_power_at`]), looks at the disks that may
@@ -41,6 +42,7 @@ mod disk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt;
+use std::hash::{DefaultHasher, Hasher as _};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -236,6 +238,14 @@ impl SimVfs {
     pub fn tree(&self) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
         let machine = self.lock();
         machine.disk.tree().into_iter().map(|(path, bytes)| (path, bytes.map(<[u8]>::to_vec))).collect()
+    }
+
+    /// A number that stands for what [`SimVfs::tree`] gives: for equal trees it is equal, for others most likely another.
+    #[must_use]
+    pub fn tree_hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.lock().disk.hash_tree(&mut hasher);
+        hasher.finish()
     }
 
     /// Puts a file on the disk, with the directories above it, in place of one that is there; all of it is safe at once. It is no
@@ -470,9 +480,10 @@ impl Vfs for SimVfs {
                     machine.disk.create_file(dir, name)
                 }
             };
-            Ok(machine.locks.insert(id).then_some(id))
+            Ok(id)
         })?;
-        Ok(id.map(|id| SimLock { vfs: self.clone(), id }))
+        // Not within the call: a lock that was taken in vain is given up with the descriptor.
+        Ok(self.lock().locks.insert(id).then(|| SimLock { vfs: self.clone(), id }))
     }
 
     fn network_file_system(&self, _: &Path) -> io::Result<Option<String>> {

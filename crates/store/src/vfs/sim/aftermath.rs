@@ -1,23 +1,44 @@
 //! The disks that a loss of power may leave, each under a number.
 
+use std::collections::btree_map::Entry as MapEntry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::SimVfs;
-use super::disk::Disk;
+use super::disk::{Disk, Names, NodeId};
 
 /// Most disks that are looked at after one loss of power. Where no more are possible, all are.
 pub const MAX_STATES: u64 = 1 << 12;
+/// Where names or one file may be left in more ways than this, the disks that differ are not counted.
+const MAX_WAYS: u64 = 1 << 12;
 
 /// What a loss of power may leave.
 #[derive(Debug, Clone)]
 pub struct Aftermath {
     disk: Disk,
-    /// How many ways there are for each thing that may be one way or another.
-    radices: Vec<u64>,
-    /// All of them together; none where it is more than fits.
-    possible: Option<u64>,
+    /// None where there are too many.
+    possible: Option<Possible>,
+}
+
+/// Every disk that may be left, each once.
+#[derive(Debug, Clone)]
+struct Possible {
+    /// What may be left of each file, the oldest first.
+    contents: BTreeMap<NodeId, Vec<Arc<Vec<u8>>>>,
+    names: Vec<NamesLeft>,
+    count: u64,
+}
+
+/// One way in which the names may be left.
+#[derive(Debug, Clone)]
+struct NamesLeft {
+    names: BTreeMap<NodeId, Names>,
+    files: BTreeSet<NodeId>,
+    /// How many disks have these names.
+    count: u64,
 }
 
 /// Which of the disks that a loss of power may leave: with the calls that were made, it names one disk for certain.
@@ -33,40 +54,39 @@ pub enum Choice {
 
 impl Aftermath {
     pub(super) fn new(disk: Disk) -> Self {
-        let mut radices = Vec::new();
-        disk.after_crash(&mut |radix| {
-            radices.push(radix);
-            0
-        });
-        let possible = radices.iter().try_fold(1_u64, |product, radix| product.checked_mul(*radix));
-        Self { disk, radices, possible }
+        let possible = Possible::of(&disk);
+        Self { disk, possible }
     }
 
-    /// How many disks are possible, none where it is more than a `u64` holds. Some may be equal.
+    /// How many different disks are possible; none where there are too many to count.
     #[must_use]
     pub fn possible(&self) -> Option<u64> {
-        self.possible
+        self.possible.as_ref().map(|possible| possible.count)
     }
 
-    /// The choices to look at: all of them up to [`MAX_STATES`], else as many seeds.
+    /// The choices to look at: all of them up to [`MAX_STATES`], no two of which give the same disk; else as many seeds.
     pub fn choices(&self) -> impl Iterator<Item = Choice> + use<> {
-        let all = self.possible.filter(|possible| *possible <= MAX_STATES);
+        let all = self.possible().filter(|possible| *possible <= MAX_STATES);
         let choice: fn(u64) -> Choice = if all.is_some() { Choice::Nth } else { Choice::Seed };
         (0..all.unwrap_or(MAX_STATES)).map(choice)
     }
 
     /// The machine started again on the disk of this choice: nothing of it is in doubt, and nobody holds a lock.
+    ///
+    /// A number beyond those that are possible counts from the start again; where they were not counted, it is a seed.
     #[must_use]
     pub fn disk(&self, choice: Choice) -> SimVfs {
-        let disk = match choice {
-            Choice::Nth(mut number) => self.disk.after_crash(&mut |radix| {
-                let digit = number % radix;
-                number /= radix;
-                digit
-            }),
-            Choice::Seed(0) => self.disk.after_crash(&mut |_| 0),
-            Choice::Seed(1) => self.disk.after_crash(&mut |radix| radix - 1),
-            Choice::Seed(seed) => {
+        SimVfs::of(match (choice, &self.possible) {
+            (Choice::Nth(number), Some(possible)) => possible.disk(&self.disk, number % possible.count),
+            (Choice::Nth(seed), None) | (Choice::Seed(seed), _) => self.drawn(seed),
+        })
+    }
+
+    fn drawn(&self, seed: u64) -> Disk {
+        match seed {
+            0 => self.disk.after_crash(&mut |_| 0),
+            1 => self.disk.after_crash(&mut |radix| radix - 1),
+            _ => {
                 let mut draw = Draw(seed);
                 // Some disks lose nearly all, some nearly nothing: mistakes show at the edges.
                 let newest_of_8 = [1, 4, 7, 4][usize::try_from(seed % 4).unwrap_or(0)];
@@ -74,19 +94,61 @@ impl Aftermath {
                     if draw.next() % 8 < newest_of_8 { radix - 1 } else { draw.next() % radix }
                 })
             }
-        };
-        SimVfs::of(disk)
+        }
     }
 
     /// Every choice to look at, with its disk.
     pub fn disks(&self) -> impl Iterator<Item = (Choice, SimVfs)> + '_ {
         self.choices().map(|choice| (choice, self.disk(choice)))
     }
+}
 
-    /// How many things may be one way or another.
-    #[must_use]
-    pub fn in_doubt(&self) -> usize {
-        self.radices.len()
+impl Possible {
+    fn of(disk: &Disk) -> Option<Self> {
+        let changes = disk.name_changes();
+        let ways = u32::try_from(changes).ok().and_then(|changes| 1_u64.checked_shl(changes));
+        let ways = ways.filter(|ways| *ways <= MAX_WAYS)?;
+        let mut possible = Self { contents: BTreeMap::new(), names: Vec::new(), count: 0 };
+        let mut seen = BTreeSet::new();
+        for number in 0..ways {
+            let kept: Vec<bool> = (0..changes).map(|change| number >> change & 1 == 1).collect();
+            let names = disk.names_after(&kept);
+            if !seen.insert(names.clone()) {
+                continue;
+            }
+            let files = disk.files(&names);
+            let mut count = 1_u64;
+            for id in &files {
+                let contents = match possible.contents.entry(*id) {
+                    MapEntry::Occupied(there) => there.into_mut(),
+                    MapEntry::Vacant(place) => place.insert(disk.contents_after(*id, MAX_WAYS)?),
+                };
+                count = count.checked_mul(contents.len() as u64)?;
+            }
+            possible.count = possible.count.checked_add(count)?;
+            possible.names.push(NamesLeft { names, files, count });
+        }
+        Some(possible)
+    }
+
+    fn disk(&self, disk: &Disk, mut number: u64) -> Disk {
+        let mut left = self.names.iter();
+        let names = loop {
+            match left.next() {
+                Some(names) if number < names.count => break names,
+                Some(names) => number -= names.count,
+                // `number` is below the count of all.
+                None => break &self.names[0],
+            }
+        };
+        let mut picked = BTreeMap::new();
+        for id in &names.files {
+            let contents = &self.contents[id];
+            let index = number % contents.len() as u64;
+            number /= contents.len() as u64;
+            picked.insert(*id, contents[usize::try_from(index).unwrap_or(0)].clone());
+        }
+        disk.rebuilt(&names.names, |id| picked.remove(&id).unwrap_or_default())
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
+use std::sync::Arc;
 
 /// A file's bytes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Content {
-    seen: Vec<u8>,
-    durable: Vec<u8>,
+    seen: Arc<Vec<u8>>,
+    durable: Arc<Vec<u8>>,
     /// What was done since `durable`, in order.
     spans: Vec<Span>,
 }
@@ -37,8 +38,14 @@ impl<T> Change<T> {
 
 impl Content {
     /// A file whose bytes are all safe.
-    pub(super) fn safe(bytes: Vec<u8>) -> Self {
+    pub(super) fn safe(bytes: impl Into<Arc<Vec<u8>>>) -> Self {
+        let bytes = bytes.into();
         Self { seen: bytes.clone(), durable: bytes, spans: Vec::new() }
+    }
+
+    /// A file that has the bytes of this one, all of them safe.
+    pub(super) fn saved(&self) -> Self {
+        Self::safe(self.seen.clone())
     }
 
     /// What programs see, as long as the power stays on.
@@ -56,7 +63,7 @@ impl Content {
             return;
         }
         let start = self.seen.len();
-        self.seen.extend_from_slice(bytes);
+        Arc::make_mut(&mut self.seen).extend_from_slice(bytes);
         let end = self.seen.len();
         if self.spans.is_empty() {
             self.spans.push(Span::default());
@@ -72,7 +79,7 @@ impl Content {
     }
 
     pub(super) fn truncate(&mut self, size: usize) {
-        self.seen.truncate(size);
+        Arc::make_mut(&mut self.seen).truncate(size);
         self.spans.push(Span { cut: Some(Change::new(size)), ..Span::default() });
     }
 
@@ -80,7 +87,7 @@ impl Content {
     pub(super) fn sync(&mut self, sector: usize) {
         if self.changes().all(|given_up| !given_up) {
             if !self.spans.is_empty() {
-                self.durable.clone_from(&self.seen);
+                self.durable = self.seen.clone();
                 self.spans.clear();
             }
             return;
@@ -89,7 +96,8 @@ impl Content {
             return;
         }
         // Whatever changes a file changes its size, so the size is saved; of the sectors, those written since the failure.
-        self.durable.resize(self.seen.len(), 0);
+        let durable = Arc::make_mut(&mut self.durable);
+        durable.resize(self.seen.len(), 0);
         let mut left: BTreeMap<usize, Vec<Change<Box<[u8]>>>> = BTreeMap::new();
         for span in self.spans.drain(..) {
             if let Some(cut) = span.cut {
@@ -106,7 +114,7 @@ impl Content {
                 versions.remove();
             } else if versions.get().last().is_some_and(|version| !version.given_up) {
                 let to = (from + sector).min(self.seen.len());
-                self.durable[from..to].copy_from_slice(&self.seen[from..to]);
+                durable[from..to].copy_from_slice(&self.seen[from..to]);
                 versions.remove();
             }
         }
@@ -129,12 +137,15 @@ impl Content {
 
     /// The bytes after a loss of power. `pick(n)` says which of `n` possibilities came true, 0 being the oldest; it is
     /// asked the same questions whatever it answers.
-    pub(super) fn after_crash(&self, sector: usize, pick: &mut dyn FnMut(u64) -> u64) -> Vec<u8> {
+    pub(super) fn after_crash(&self, sector: usize, pick: &mut dyn FnMut(u64) -> u64) -> Arc<Vec<u8>> {
         fn choose<'c, T>(changes: &'c [Change<T>], pick: &mut dyn FnMut(u64) -> u64) -> Option<&'c T> {
             let picked = usize::try_from(pick(changes.len() as u64 + 1)).ok()?;
             changes.get(picked.checked_sub(1)?).map(|change| &change.to)
         }
-        let mut bytes = self.durable.clone();
+        if self.is_safe() {
+            return self.durable.clone();
+        }
+        let mut bytes = self.durable.to_vec();
         for span in &self.spans {
             if let Some(cut) = &span.cut
                 && let Some(size) = choose(std::slice::from_ref(cut), pick)
@@ -157,7 +168,7 @@ impl Content {
                 }
             }
         }
-        bytes
+        bytes.into()
     }
 
     /// Of each change that is not saved, whether it was given up.
@@ -189,7 +200,7 @@ mod tests {
                     number /= radix;
                     digit
                 });
-                String::from_utf8(bytes).expect("ASCII").replace('\0', "_")
+                String::from_utf8(bytes.to_vec()).expect("ASCII").replace('\0', "_")
             })
             .collect()
     }

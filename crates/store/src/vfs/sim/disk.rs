@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
+use std::hash::{Hash as _, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::content::Content;
 
@@ -143,20 +145,22 @@ impl Disk {
 
     /// A sync that fails: what it went over may be safe or not, and no later sync saves it.
     pub(super) fn fail_sync(&mut self, id: NodeId) {
-        match &mut self.nodes[id] {
-            Node::File(content) => content.fail_sync(),
-            Node::Dir { .. } => {
-                let effects = self.changes.iter_mut().flat_map(|change| &mut change.effects);
-                effects.filter(|effect| effect.dir == id).for_each(|effect| effect.given_up = true);
-            }
+        if let Node::File(content) = &mut self.nodes[id] {
+            content.fail_sync();
+            return;
         }
+        let nodes = &self.nodes;
+        let is_dir = |to: Option<NodeId>| to.is_some_and(|to| matches!(nodes[to], Node::Dir { .. }));
+        let effects = self.changes.iter_mut().flat_map(|change| &mut change.effects);
+        let given_up = effects.filter(|effect| effect.dir == id && !is_dir(effect.to));
+        given_up.for_each(|effect| effect.given_up = true);
     }
 
     /// Saves everything, whatever failed before: how a test prepares a disk.
     pub(super) fn save_all(&mut self) {
         for node in &mut self.nodes {
             match node {
-                Node::File(content) => *content = Content::safe(content.seen().to_vec()),
+                Node::File(content) => *content = content.saved(),
                 Node::Dir { seen, durable } => durable.clone_from(seen),
             }
         }
@@ -166,45 +170,105 @@ impl Disk {
     /// The disk after a loss of power. `pick(n)` says which of `n` possibilities came true, 0 being the oldest; it is
     /// asked the same questions whatever it answers.
     pub(super) fn after_crash(&self, pick: &mut dyn FnMut(u64) -> u64) -> Self {
+        let kept: Vec<bool> = self.changes.iter().map(|_| pick(2) == 1).collect();
+        let mut contents = BTreeMap::new();
+        for id in self.reachable() {
+            if let Some(content) = self.file(id) {
+                contents.insert(id, content.after_crash(self.sector, pick));
+            }
+        }
+        self.rebuilt(&self.names_after(&kept), |id| contents.get(&id).cloned().unwrap_or_default())
+    }
+
+    /// How many changes of names a loss of power may undo.
+    pub(super) fn name_changes(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// The names in every directory, where these changes were kept and the others undone.
+    pub(super) fn names_after(&self, kept: &[bool]) -> BTreeMap<NodeId, Names> {
         let mut names: BTreeMap<NodeId, Names> = BTreeMap::new();
         for (id, node) in self.nodes.iter().enumerate() {
             if let Node::Dir { durable, .. } = node {
                 names.insert(id, durable.clone());
             }
         }
-        for change in &self.changes {
-            if pick(2) == 1 {
-                for effect in &change.effects {
-                    if let Some(names) = names.get_mut(&effect.dir) {
-                        set(names, &effect.name, effect.to);
-                    }
+        for (change, _) in self.changes.iter().zip(kept).filter(|(_, kept)| **kept) {
+            for effect in &change.effects {
+                if let Some(names) = names.get_mut(&effect.dir) {
+                    set(names, &effect.name, effect.to);
                 }
             }
         }
-        let mut contents: BTreeMap<NodeId, Content> = BTreeMap::new();
-        for id in self.reachable() {
-            if let Node::File(content) = &self.nodes[id] {
-                contents.insert(id, Content::safe(content.after_crash(self.sector, pick)));
+        names
+    }
+
+    /// The files that these names lead to from the root, in the order of their ids.
+    pub(super) fn files(&self, names: &BTreeMap<NodeId, Names>) -> BTreeSet<NodeId> {
+        let mut todo = vec![ROOT];
+        let mut files = BTreeSet::new();
+        while let Some(id) = todo.pop() {
+            for id in names.get(&id).into_iter().flat_map(Names::values) {
+                match &self.nodes[*id] {
+                    Node::File(_) => drop(files.insert(*id)),
+                    Node::Dir { .. } => todo.push(*id),
+                }
             }
         }
+        files
+    }
+
+    /// What may be left of a file: each only once, the oldest first. None where there are more than `most` ways to look at.
+    pub(super) fn contents_after(&self, id: NodeId, most: u64) -> Option<Vec<Arc<Vec<u8>>>> {
+        let content = self.file(id)?;
+        let mut ways = 1_u64;
+        content.after_crash(self.sector, &mut |radix| {
+            ways = ways.saturating_mul(radix);
+            0
+        });
+        if ways > most {
+            return None;
+        }
+        let mut seen = BTreeSet::new();
+        let mut each = Vec::new();
+        for mut number in 0..ways {
+            let bytes = content.after_crash(self.sector, &mut |radix| {
+                let digit = number % radix;
+                number /= radix;
+                digit
+            });
+            if seen.insert(bytes.clone()) {
+                each.push(bytes);
+            }
+        }
+        Some(each)
+    }
+
+    /// A disk with these names, on which everything is safe. `content` says what a file holds.
+    pub(super) fn rebuilt(
+        &self,
+        names: &BTreeMap<NodeId, Names>,
+        mut content: impl FnMut(NodeId) -> Arc<Vec<u8>>,
+    ) -> Self {
         let mut disk = Self::new(self.sector);
         let mut todo = vec![(ROOT, ROOT)];
         // A file can have two names, where one that was removed came back.
         let mut moved = BTreeMap::new();
         while let Some((old, new)) = todo.pop() {
             let mut there = Names::new();
-            for (name, old) in names.remove(&old).unwrap_or_default() {
-                let new = *moved.entry(old).or_insert_with(|| {
-                    let node = contents.remove(&old).map(Node::File);
-                    let dir = node.is_none();
-                    disk.nodes.push(node.unwrap_or(Node::Dir { seen: Names::new(), durable: Names::new() }));
-                    let new = disk.nodes.len() - 1;
-                    if dir {
-                        todo.push((old, new));
-                    }
+            for (name, old) in names.get(&old).into_iter().flatten() {
+                let new = *moved.entry(*old).or_insert_with(|| {
+                    let new = disk.nodes.len();
+                    disk.nodes.push(match &self.nodes[*old] {
+                        Node::File(_) => Node::File(Content::safe(content(*old))),
+                        Node::Dir { .. } => {
+                            todo.push((*old, new));
+                            Node::Dir { seen: Names::new(), durable: Names::new() }
+                        }
+                    });
                     new
                 });
-                there.insert(name, new);
+                there.insert(name.clone(), new);
             }
             disk.nodes[new] = Node::Dir { seen: there.clone(), durable: there };
         }
@@ -229,6 +293,23 @@ impl Disk {
             }
         }
         tree
+    }
+
+    /// Gives everything that [`Self::tree`] has to a hasher.
+    pub(super) fn hash_tree(&self, hasher: &mut impl Hasher) {
+        let mut todo = vec![ROOT];
+        while let Some(id) = todo.pop() {
+            match &self.nodes[id] {
+                Node::File(content) => content.seen().hash(hasher),
+                Node::Dir { seen, .. } => {
+                    hasher.write_usize(seen.len());
+                    for (name, id) in seen {
+                        (name, self.file(*id).is_some()).hash(hasher);
+                        todo.push(*id);
+                    }
+                }
+            }
+        }
     }
 
     /// Whether a loss of power changes nothing.
