@@ -27,13 +27,15 @@ pub struct Options {
     pub(super) hooks: Hooks,
 }
 
-/// Mistakes that a test plants, to see that other tests find them.
+/// Mistakes that a test plants, to see that other tests find them; and what makes a million openings quick.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Hooks {
     /// A recovery cuts at the first bad line, whatever is behind it and whoever knows of it.
     pub(super) cuts_at_the_first_bad_line: bool,
     /// Changes the bytes between the moment they are put together and the moment they are written.
     pub(super) before_write: Option<fn(&mut [u8])>,
+    /// The writer has no thread of its own.
+    pub(super) without_a_thread: bool,
 }
 
 /// Segments are rolled before they would grow beyond this many bytes.
@@ -108,6 +110,16 @@ impl Options {
     #[must_use]
     pub fn plant_before_write(mut self, change: fn(&mut [u8])) -> Self {
         self.hooks.before_write = Some(change);
+        self
+    }
+
+    /// Writes on the thread of whoever asks. For tests that open a store a million times: what is written, and in which
+    /// order, is the same.
+    #[cfg(feature = "testing")]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without_a_thread(mut self) -> Self {
+        self.hooks.without_a_thread = true;
         self
     }
 

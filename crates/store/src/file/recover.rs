@@ -81,8 +81,14 @@ pub(super) fn recover<V: Vfs>(vfs: &V, dir: &Path, options: &Options) -> Result<
     let place = dir.join(ENTRIES);
     if !has_entries {
         uninterrupted(|| vfs.create_dir(&place)).map_err(at(&place))?;
-        root.sync().map_err(at(dir))?;
-        uninterrupted(|| vfs.open_dir(&parent)).and_then(|dir| dir.sync()).map_err(at(&parent))?;
+    }
+    // Always: who made the directories may have been killed before it synced them, or may have copied them.
+    root.sync().map_err(at(dir))?;
+    match uninterrupted(|| vfs.open_dir(&parent)) {
+        Ok(above) => above.sync().map_err(at(&parent))?,
+        // Whoever may not look at it has not made a name in it either.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_there => {}
+        Err(error) => return Err(at(&parent)(error)),
     }
     let entries = uninterrupted(|| vfs.open_dir(&place)).map_err(at(&place))?;
     let known = Known::read(vfs, dir)?;

@@ -50,14 +50,25 @@ struct Handle<V: Vfs> {
     lock: Arc<V::Lock>,
     /// Held by who writes snapshots.
     snapshots: Arc<Mutex<()>>,
-    // INVARIANT: both are there until the handle is dropped.
+    // INVARIANT: both are there until the handle is dropped, unless a test has it without a thread.
     jobs: Option<mpsc::Sender<Job>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// The writer, where a test has it write on the thread of whoever asks.
+    threadless: Option<Mutex<Writer<V>>>,
 }
 
 enum Job {
     Append(Batch, reply::Sender<Result<Head, AppendError>>),
     Checkpoint(u64, NoteBytes, reply::Sender<Result<(), StoreError>>),
+}
+
+impl Job {
+    fn run<V: Vfs>(self, writer: &mut Writer<V>) {
+        match self {
+            Self::Append(batch, reply) => reply.send(writer.append(&batch)),
+            Self::Checkpoint(size, note, reply) => reply.send(writer.put_checkpoint(size, note)),
+        }
+    }
 }
 
 impl FileStore {
@@ -113,22 +124,31 @@ impl<V: Vfs> FileStore<V> {
             head_file: Some(head_file),
             _lock: lock.clone(),
         };
-        let (jobs, queue) = mpsc::channel();
-        let work = move || {
-            for job in queue {
-                match job {
-                    Job::Append(batch, reply) => reply.send(writer.append(&batch)),
-                    Job::Checkpoint(size, note, reply) => reply.send(writer.put_checkpoint(size, note)),
-                }
-            }
-        };
-        let thread = thread::Builder::new().name("countersign-file".into()).spawn(work).map_err(at(dir))?;
-        let thread = Mutex::new(Some(thread));
         let snapshots = Arc::default();
-        Ok(Self(Arc::new(Handle { shared, recovery, lock, snapshots, jobs: Some(jobs), thread })))
+        if hooks.without_a_thread {
+            let (jobs, thread, threadless) = (None, Mutex::new(None), Some(Mutex::new(writer)));
+            return Ok(Self(Arc::new(Handle {
+                shared,
+                recovery,
+                lock,
+                snapshots,
+                jobs,
+                thread,
+                threadless,
+            })));
+        }
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let work = move || queue.into_iter().for_each(|job| job.run(&mut writer));
+        let thread = thread::Builder::new().name("countersign-file".into()).spawn(work).map_err(at(dir))?;
+        let (jobs, thread, threadless) = (Some(jobs), Mutex::new(Some(thread)), None);
+        Ok(Self(Arc::new(Handle { shared, recovery, lock, snapshots, jobs, thread, threadless })))
     }
 
     fn send(&self, job: Job) -> bool {
+        if let Some(writer) = &self.0.threadless {
+            job.run(&mut writer.lock().unwrap_or_else(PoisonError::into_inner));
+            return true;
+        }
         self.0.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok())
     }
 }
