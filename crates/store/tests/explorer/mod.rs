@@ -104,12 +104,17 @@ pub(crate) struct Name {
     pub(crate) choice: Choice,
     /// The same once more, in the recovery.
     pub(crate) again: Option<(usize, Choice)>,
+    /// How many bytes a sector has.
+    pub(crate) sector: usize,
 }
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ops: Vec<_> = self.ops.iter().map(|op| op.name()).collect();
         f.write_str(&ops.join(","))?;
+        if self.sector != 512 {
+            write!(f, "%{}", self.sector)?;
+        }
         if let Some((call, fault)) = &self.fault {
             write!(f, "!{call}:{fault:?}")?;
         }
@@ -171,45 +176,63 @@ impl fmt::Display for Tally {
     }
 }
 
+/// At how many disks it is looked after a fault: that on which nothing survived, that on which everything did, and others.
+const DISKS_AFTER_A_FAULT: u64 = 6;
+
 /// Looks at crash states of one kind of store.
 pub(crate) struct Explorer<'s, S> {
     subject: &'s S,
     pool: &'static Pool,
     /// The one state to look at, by name.
     only: Option<String>,
+    /// How many bytes a sector has.
+    pub(crate) sector: usize,
     pub(crate) tally: Tally,
 }
 
 impl<'s, S: Subject> Explorer<'s, S> {
     pub(crate) fn new(subject: &'s S) -> Self {
         let only = std::env::var("COUNTERSIGN_CRASH").ok();
-        Self { subject, pool: pool(), only, tally: Tally::default() }
+        Self { subject, pool: pool(), only, sector: 512, tally: Tally::default() }
     }
 
     /// Loses the power at every step of the last operation, and of opening where there is none: every shorter workload is one of
     /// its own.
     pub(crate) fn explore(&mut self, ops: &[Op], crash_in_recovery: bool) {
-        let whole = SimVfs::new();
+        let whole = SimVfs::with_sectors(self.sector);
         let (mut answers, mut before) = (Answers::new(), 0);
         self.run(&whole, ops, &mut answers, &mut before);
         let calls = whole.calls();
         // Between two calls that change something, a later moment has the same disk and at least as many answers.
         let cuts = (before..calls.len()).filter(|call| calls[*call].kind.changes()).map(Some);
         for cut in cuts.chain([None]) {
-            self.crash(&Run { ops, fault: None, cut }, crash_in_recovery);
+            self.crash(&Run { cut, ..self.whole(ops) }, crash_in_recovery);
         }
     }
 
     /// Has one call fail and the rest go on, opens the store anew in the same machine, and loses the power before and after.
     /// Returns what the appends came to, and whether the fault happened.
     pub(crate) fn fault(&mut self, ops: &[Op], call: usize, fault: Fault) -> (Vec<Outcome>, bool) {
-        let run = Run { ops, fault: Some((call, fault)), cut: None };
+        let run = Run { fault: Some((call, fault)), ..self.whole(ops) };
         let (vfs, answers, outcomes) = self.run_anew(&run);
         let hit = vfs.faults_hit() > 0;
-        self.crash(&run, false);
+        let aftermath = vfs.aftermath();
+        let mut judged = HashSet::new();
+        for choice in (0..DISKS_AFTER_A_FAULT).map(Choice::Seed) {
+            self.tally.states += 1;
+            let name = run.name(choice);
+            if self.is_wanted(&name) {
+                self.judge(&aftermath.disk(choice), &answers, &name, &mut judged, None);
+            }
+        }
         // Once more without a loss of power: what is in memory is shown again, and must not be shown for saved.
-        self.judge(&vfs, &answers, &run.name(Choice::Nth(0)), &mut HashSet::new(), None);
+        self.judge(&vfs, &answers, &run.name(Choice::Seed(1)), &mut HashSet::new(), None);
         (outcomes, hit)
+    }
+
+    /// Whether it was not told to look at one state alone.
+    pub(crate) fn looks_at_all(&self) -> bool {
+        self.only.is_none()
     }
 
     /// Looks at one state alone.
@@ -217,14 +240,20 @@ impl<'s, S: Subject> Explorer<'s, S> {
         self.only = Some(name.to_owned());
     }
 
-    /// Runs a workload without a fault on this machine.
-    pub(crate) fn run_on(&self, vfs: &SimVfs, ops: &[Op]) {
-        self.run(vfs, ops, &mut Answers::new(), &mut 0);
+    /// Runs a workload without a fault on this machine. Returns how many calls there were before the last operation.
+    pub(crate) fn run_on(&self, vfs: &SimVfs, ops: &[Op]) -> usize {
+        let mut before = 0;
+        self.run(vfs, ops, &mut Answers::new(), &mut before);
+        before
     }
 
     /// How many calls a workload makes.
     pub(crate) fn calls(&self, ops: &[Op]) -> usize {
-        self.run_anew(&Run { ops, fault: None, cut: None }).0.call_count()
+        self.run_anew(&self.whole(ops)).0.call_count()
+    }
+
+    fn whole<'o>(&self, ops: &'o [Op]) -> Run<'o> {
+        Run { ops, fault: None, cut: None, sector: self.sector }
     }
 
     fn crash(&mut self, run: &Run<'_>, crash_in_recovery: bool) {
@@ -280,7 +309,7 @@ impl<'s, S: Subject> Explorer<'s, S> {
     }
 
     fn run_anew(&self, run: &Run<'_>) -> (SimVfs, Answers, Vec<Outcome>) {
-        let (vfs, mut answers) = (SimVfs::new(), Answers::new());
+        let (vfs, mut answers) = (SimVfs::with_sectors(self.sector), Answers::new());
         if let Some(cut) = run.cut {
             vfs.cut_power_at(cut);
         }
@@ -422,7 +451,7 @@ impl<'s, S: Subject> Explorer<'s, S> {
         Ok((entries, cut))
     }
 
-    /// Loses what is in doubt once more, wholly or not at all, and looks whether everything is there.
+    /// Loses everything that is in doubt once more, and looks whether all that was promised is there.
     fn lose_power_again(
         &self,
         disk: &SimVfs,
@@ -430,16 +459,13 @@ impl<'s, S: Subject> Explorer<'s, S> {
         answers: &Answers,
         judged: &mut HashSet<u64>,
     ) -> Result<(), String> {
-        let aftermath = disk.aftermath();
-        for choice in [Choice::Seed(0), Choice::Seed(1)] {
-            let disk = aftermath.disk(choice);
-            if judged.insert(fingerprint(&disk, after, answers.shown())) {
-                let again = |what| format!("after another loss of power: {what}");
-                let (store, _) = self.open(&disk).map_err(again)?;
-                self.check(&store, answers).map_err(again)?;
-            }
+        let disk = disk.aftermath().disk(Choice::Seed(0));
+        if !judged.insert(fingerprint(&disk, after, answers.shown())) {
+            return Ok(());
         }
-        Ok(())
+        let again = |what| format!("after another loss of power: {what}");
+        let (store, _) = self.open(&disk).map_err(again)?;
+        self.check(&store, answers).map(drop).map_err(again)
     }
 
     fn check(&self, store: &S::Store, answers: &Answers) -> Result<Vec<EntryBytes>, String> {
@@ -480,11 +506,12 @@ struct Run<'o> {
     ops: &'o [Op],
     fault: Option<(usize, Fault)>,
     cut: Option<usize>,
+    sector: usize,
 }
 
 impl Run<'_> {
     fn name(&self, choice: Choice) -> Name {
-        Name { ops: self.ops.to_vec(), fault: self.fault, cut: self.cut, choice, again: None }
+        Name { ops: self.ops.to_vec(), fault: self.fault, cut: self.cut, choice, again: None, sector: self.sector }
     }
 }
 
@@ -503,7 +530,7 @@ fn read_all<S: Store>(store: &S) -> Result<Vec<EntryBytes>, String> {
 /// Of a disk and of what is expected of it.
 fn fingerprint(disk: &SimVfs, after: &str, seen: usize) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (disk.tree(), after, seen).hash(&mut hasher);
+    (disk.tree_hash(), after, seen).hash(&mut hasher);
     hasher.finish()
 }
 
