@@ -125,6 +125,23 @@ async fn f11_a_writer_that_sleeps_between_looking_and_writing_acknowledges_nothi
 }
 
 #[tokio::test]
+async fn f11_what_another_acknowledged_is_not_cut_with_what_a_full_disk_left() {
+    let (vfs, first, second, all, others) = two(1 << 20).await;
+    let turn = {
+        let (second, others, disk) = (second.clone(), others.clone(), vfs.inner.clone());
+        move || {
+            block_on(second.append(batch(&others))).unwrap();
+            disk.limit_space(Some(10));
+        }
+    };
+    vfs.before(When::Append, turn);
+    let late = first.append(batch(&all[2..])).await;
+    assert!(matches!(late, Err(AppendError::OutcomeUnknown(_))), "{late:?}");
+    vfs.inner.limit_space(None);
+    stopped(vfs, first, second, &[&all[..2], &others].concat()).await;
+}
+
+#[tokio::test]
 async fn f11_a_writer_that_sleeps_before_it_begins_a_segment_acknowledges_nothing() {
     let vfs = Hooked::default();
     let all = entries(4);

@@ -150,12 +150,12 @@ impl<V: Vfs> Writer<V> {
             change(&mut buffer);
         }
         if let Err(error) = append_all(&*self.file, &buffer) {
-            return Err(self.cut_back(end.last.1, StoreError::Unavailable(error.into())));
+            return Err(self.cut_back(end.last.1, &buffer, StoreError::Unavailable(error.into())));
         }
         // F-14: what was judged and what was written are compared once more before anybody builds on it.
         if let Some(seq) = first_difference(&buffer, entries) {
             let detail = "the bytes changed in memory before they were written".to_owned();
-            return Err(self.cut_back(end.last.1, StoreError::Damaged { seq, detail }));
+            return Err(self.cut_back(end.last.1, &buffer, StoreError::Damaged { seq, detail }));
         }
         if let Err(error) = self.file.sync() {
             self.set_poisoned();
@@ -183,9 +183,20 @@ impl<V: Vfs> Writer<V> {
         Err(AppendError::OutcomeUnknown(cause))
     }
 
-    /// Takes back what a failed write left, if that can be proved.
-    fn cut_back(&mut self, size: u64, cause: StoreError) -> AppendError {
-        match uninterrupted(|| self.file.truncate(size)).and_then(|()| self.file.sync()) {
+    /// Takes back what a failed write of `written` left behind `start`, if that can be proved.
+    fn cut_back(&mut self, start: u64, written: &[u8], cause: StoreError) -> AppendError {
+        let cut = || -> io::Result<()> {
+            let size = uninterrupted(|| self.file.size())?;
+            let length =
+                usize::try_from(size.saturating_sub(start)).map_err(|_| io::ErrorKind::FileTooLarge)?;
+            // Nothing is cut but bytes of this batch, whatever another writer did meanwhile.
+            if length > written.len() || !written.starts_with(&read_exact(&*self.file, start, length)?) {
+                return Err(io::ErrorKind::ResourceBusy.into());
+            }
+            uninterrupted(|| self.file.truncate(start))?;
+            self.file.sync()
+        };
+        match cut() {
             Ok(()) => AppendError::NotStored(cause),
             Err(_) => {
                 self.set_poisoned();
