@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use countersign::audit::{LedgerFile, Options, verify};
+use countersign::audit::{LedgerDir, Options, verify};
 use countersign::core::event::*;
 use countersign::core::id::*;
 use countersign::core::key::SecretKey;
@@ -17,7 +17,7 @@ use countersign::core::wire::{Set, Text, decode};
 use countersign::ledger::testing::ManualClock;
 use countersign::ledger::{Author, Check, Enforcer, Ledger, Recorder};
 use countersign::projection::governance::Answer;
-use countersign::store::{Durability, MemoryStore, jsonl};
+use countersign::store::FileStore;
 
 /// What the policy owner publishes: business owner and security agree, for at most eight hours.
 const POLICY: &str = r#"{"paths":[{"distinct_persons":true,"name":"books","path":{"all":[{"capacity":"business_owner"},{"capacity":"control_owner"}]}}],"summary":{"text":"Access to Acme's books"},"tiers":[{"max_seconds":28800,"tier":"high"}]}"#;
@@ -58,10 +58,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         suite: Suite,
     };
     let genesis = ada.state(genesis).cosigned_by([&ben, &recorder]).sign()?;
-    let store = MemoryStore::new();
-    let recording =
-        Recorder::new(SecretKey::from_seed(&[3; 32])).accepting(Durability::Volatile).clock(clock.clone());
-    let (ledger, _) = Ledger::create(store.clone(), recording, genesis).await?;
+    // One directory is all that a ledger needs; what is acknowledged survives a loss of power.
+    let directory = std::env::temp_dir().join(format!("countersign-quickstart-{}", std::process::id()));
+    let recording = Recorder::new(SecretKey::from_seed(&[3; 32])).clock(clock.clone());
+    let (ledger, _) = Ledger::create(FileStore::open(&directory)?, recording, genesis).await?;
     let id = ledger.ledger_id().ok_or("genesis was recorded")?;
     let (ada, ben) = (ada.joined(id.clone()), ben.joined(id.clone()));
     println!("ledger     {}…, opened by user:ada and user:ben: governors act by two", &id.as_str()[..24]);
@@ -178,14 +178,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     ledger.close().await?;
 
-    // Anyone with the file and the ledger id tells the same story, and notices if somebody else told another.
-    let directory = std::env::temp_dir().join(format!("countersign-quickstart-{}", std::process::id()));
-    std::fs::create_dir_all(&directory)?;
-    let path = directory.join("acme.jsonl");
-    jsonl::save(&store, &path)?;
-    println!("why        from the file alone (lines about keys and names left out here):");
+    // Anyone with the directory and the ledger id tells the same story, and notices if somebody else told another.
+    println!("why        from the directory alone (lines about keys and names left out here):");
     let mut told = Vec::new();
-    let why = ["countersign".into(), "why".into(), path.clone().into_os_string(), grant.to_string().into()];
+    let why = ["countersign".into(), "why".into(), directory.clone().into_os_string(), grant.to_string().into()];
     let mut streams = countersign_cli::Streams {
         stdin: &mut std::io::empty(),
         stdout: &mut told,
@@ -202,16 +198,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("  {line}");
     }
     let options = Options { ledger_id: Some(id), ..Options::default() };
-    let report = verify(&mut LedgerFile::open(&path)?, &options)?;
+    let report = verify(&mut LedgerDir::open(&directory)?, &options)?;
     println!(
         "verify     {}: {} entries, anchored by a checkpoint to {}",
         report.verdict, report.entries, report.anchored
     );
-    let mut bytes = std::fs::read(&path)?;
+    let segment = directory.join("entries/00000000000000000000.jsonl");
+    let mut bytes = std::fs::read(&segment)?;
     let half = bytes.len() / 2;
     bytes[half] ^= 1;
-    std::fs::write(&path, bytes)?;
-    let report = verify(&mut LedgerFile::open(&path)?, &options)?;
+    std::fs::write(&segment, bytes)?;
+    let report = verify(&mut LedgerDir::open(&directory)?, &options)?;
     let fault = report.fault.ok_or("a flipped bit is noticed")?;
     println!("one bit    flipped at byte {half}: entry {}, {}: {}", fault.seq, fault.code, fault.detail);
     std::fs::remove_dir_all(&directory)?;
