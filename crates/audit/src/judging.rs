@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_core::digest::{KeyId, LeafHash, NodeHash};
+use countersign_core::entry::Entry;
 use countersign_core::event::Event;
 use countersign_core::fault::FaultCode;
 use countersign_core::id::LedgerId;
@@ -11,6 +12,7 @@ use countersign_core::time::Timestamp;
 use countersign_projection::governance::RefusalCode;
 
 use crate::chain::{ChainFault, Linked};
+use crate::framing::Place;
 use crate::notes::Mark;
 use crate::report::{Code, LedgerFault, SerialGap};
 use crate::rules::Door;
@@ -108,6 +110,40 @@ impl<D: Door> Judging<D> {
         let Linked { seq, place, recorded_at, withheld, checked, .. } = linked;
         let fault = |code: Code, detail: &str| LedgerFault::at(seq, &place, 0, code, detail);
         let (entry, verified) = checked.map_err(|found| LedgerFault::of(seq, &place, &found))?;
+        // Of a statement whose signatures are good the rules themselves name the first fault of the envelope.
+        if seq == 0 || verified.is_err() {
+            self.check_envelope(&entry, recorded_at, &place)?;
+        }
+        let verified = verified.map_err(|found| LedgerFault::of(seq, &place, &found))?;
+        let signatures = entry.signed().signatures().len() as u64;
+        let statement = entry.signed().clone();
+        let judged = D::judge(&self.state, &verified, entry)
+            .map_err(|refusal| fault(refusal.code.into(), &refusal.detail))?
+            .ok_or_else(|| {
+                // The chain was checked, so this can not be; a verifier says so rather than believe it.
+                fault(Code::Fault(FaultCode::Seq), "the entry is not at the place where it was judged")
+            })?;
+        if self.past.is_none() && !self.as_of.includes(seq, recorded_at) {
+            self.past = Some(self.state.clone());
+        }
+        D::fold(&mut self.state, &judged);
+        self.judged = seq + 1;
+        self.withheld += withheld;
+        self.signatures += signatures;
+        self.count_serial(statement.statement());
+        on_entry(&judged, &self.state);
+        Ok(())
+    }
+
+    /// What comes before the signatures of a statement.
+    fn check_envelope(
+        &self,
+        entry: &Entry,
+        recorded_at: Timestamp,
+        place: &Place,
+    ) -> Result<(), LedgerFault> {
+        let seq = entry.seq();
+        let fault = |code: Code, detail: &str| LedgerFault::at(seq, place, 0, code, detail);
         let envelope = D::check_envelope(&self.state, entry.signed(), recorded_at);
         if !matches!(&envelope, Err(refusal) if refusal.code == RefusalCode::Genesis) {
             // Of all that is said about a ledger's identity only this comes from outside of it.
@@ -130,28 +166,10 @@ impl<D: Door> Judging<D> {
                     | RefusalCode::SignerSet
             );
             if about_signers {
-                entry.signed().check_signature_set().map_err(|found| LedgerFault::of(seq, &place, &found))?;
+                entry.signed().check_signature_set().map_err(|found| LedgerFault::of(seq, place, &found))?;
             }
             return Err(fault(refusal.code.into(), &refusal.detail));
         }
-        let verified = verified.map_err(|found| LedgerFault::of(seq, &place, &found))?;
-        let signatures = entry.signed().signatures().len() as u64;
-        let statement = entry.signed().clone();
-        let judged = D::judge(&self.state, &verified, entry)
-            .map_err(|refusal| fault(refusal.code.into(), &refusal.detail))?
-            .ok_or_else(|| {
-                // The chain was checked, so this can not be; a verifier says so rather than believe it.
-                fault(Code::Fault(FaultCode::Seq), "the entry is not at the place where it was judged")
-            })?;
-        if self.past.is_none() && !self.as_of.includes(seq, recorded_at) {
-            self.past = Some(self.state.clone());
-        }
-        D::fold(&mut self.state, &judged);
-        self.judged = seq + 1;
-        self.withheld += withheld;
-        self.signatures += signatures;
-        self.count_serial(statement.statement());
-        on_entry(&judged, &self.state);
         Ok(())
     }
 

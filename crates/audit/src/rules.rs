@@ -16,7 +16,7 @@ pub(crate) trait Door {
 
     fn check_envelope(state: &Self::State, signed: &SignedStatement, at: Timestamp) -> Result<(), Refusal>;
 
-    /// None where `entry` is not the one that was judged.
+    /// Checks the envelope too, before all else. None where `entry` is not the one that was judged.
     fn judge(
         state: &Self::State,
         statement: &VerifiedStatement,

@@ -51,6 +51,7 @@ impl Door for Permissive {
     }
 
     fn judge(_: &Seen, statement: &VerifiedStatement, entry: Entry) -> Result<Option<Entry>, Refusal> {
+        refuse(statement.statement(), "envelope")?;
         refuse(statement.statement(), "rule").map(|()| Some(entry))
     }
 
