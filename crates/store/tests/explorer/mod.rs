@@ -511,7 +511,14 @@ struct Run<'o> {
 
 impl Run<'_> {
     fn name(&self, choice: Choice) -> Name {
-        Name { ops: self.ops.to_vec(), fault: self.fault, cut: self.cut, choice, again: None, sector: self.sector }
+        Name {
+            ops: self.ops.to_vec(),
+            fault: self.fault,
+            cut: self.cut,
+            choice,
+            again: None,
+            sector: self.sector,
+        }
     }
 }
 
