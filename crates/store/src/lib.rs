@@ -1,4 +1,4 @@
-//! The store contract of countersign, its memory store and its conformance kit.
+//! The store contract of countersign, its memory and file stores and its conformance kit.
 //!
 //! A [`Store`] keeps the exact bytes of entries in order and knows no rules. Everything that a ledger promises rests on two
 //! things a store does: it appends only behind the head that the writer expects, by position *and* leaf hash, and it
