@@ -2,7 +2,8 @@
 
 use std::io;
 
-use countersign_core::entry::{Entry, Head, MAX_ENTRY_LEN};
+use countersign_core::digest::{HASH_LEN, LeafHash};
+use countersign_core::entry::{Entry, Head, MAX_ENTRY_LEN, leaf_hash};
 use countersign_core::fault::Fault;
 use memchr::memchr;
 
@@ -82,6 +83,32 @@ pub(super) fn scan(
         };
         return Ok(Scanned { head, end: at, rest });
     }
+}
+
+/// Where the lines from the start of a file on end that lead from `head` to `known`, by their hashes alone; none where they do not.
+///
+/// Each line names the hash of the one before as its first member, so that the last leaf hash stands for every byte of them: what
+/// was known to be good once need not be read strictly again. Whatever else is found is for [`scan`] to name.
+pub(super) fn chained(
+    file: &impl VfsFile,
+    end: u64,
+    head: Head,
+    known: Head,
+) -> io::Result<Option<Vec<u64>>> {
+    const PREV: &[u8] = b"{\"prev\":\"";
+    let mut lines = Lines::new(file, 0, end);
+    let (mut ends, mut leaf) = (Vec::new(), head.leaf);
+    for seq in head.size..known.size {
+        let Next::Line(line) = lines.next()? else { return Ok(None) };
+        let prev = line.strip_prefix(PREV).and_then(|rest| rest.get(..2 * HASH_LEN));
+        let prev = prev.and_then(|hex| std::str::from_utf8(hex).ok()?.parse::<LeafHash>().ok());
+        if prev != Some(leaf) || (seq + 1 == known.size && link(line, Head { size: seq, leaf }).is_err()) {
+            return Ok(None);
+        }
+        leaf = leaf_hash(line);
+        ends.push(lines.offset());
+    }
+    Ok((leaf == known.leaf).then_some(ends))
 }
 
 /// The entry that a line is, if it goes behind `head`.

@@ -14,7 +14,7 @@ use super::inspect;
 use super::io::{
     append_all, copy, open, open_if_there, parent, remove_if_there, replace, same, uninterrupted,
 };
-use super::lines::{LineFault, Lines, Next, Rest, Scanned, last_line, link, scan};
+use super::lines::{LineFault, Lines, Next, Rest, Scanned, chained, last_line, link, scan};
 use super::names::{self, CHECKPOINT, ENTRIES, EntryName, LOCK};
 use super::options::Options;
 use super::segment::{Active, Sealed};
@@ -257,17 +257,27 @@ impl<V: Vfs> Work<'_, V> {
         let file = open(self.vfs, &path, Access::Write).map_err(at(&path))?;
         let file = Arc::new(file);
         let size = uninterrupted(|| file.size()).map_err(at(&path))?;
-        let mut active = Active::new(first, &path, file.clone());
         let mut leaf_of_known = (self.known.head == Some(before)).then_some(before.leaf);
+        let (mut active, start) = match self.known.head.filter(|known| known.size > before.size) {
+            Some(known) => match chained(&*file, size, before, known).map_err(at(&path))? {
+                Some(ends) => {
+                    leaf_of_known = Some(known.leaf);
+                    (Active::chained(first, &path, file.clone(), ends), known)
+                }
+                None => (Active::new(first, &path, file.clone()), before),
+            },
+            None => (Active::new(first, &path, file.clone()), before),
+        };
         let scanned = {
             let known = self.known.head;
+            let from = active.size();
             let found = |entry: &Entry, end| {
                 if known.is_some_and(|known| known.size == entry.head().size) {
                     leaf_of_known = Some(entry.leaf());
                 }
                 active.push(entry, end);
             };
-            scan(&*file, 0, size, before, u64::MAX, found).map_err(at(&path))?
+            scan(&*file, from, size, start, u64::MAX, found).map_err(at(&path))?
         };
         self.judge(&path, &scanned)?;
         if let Some(known) = self.known.head

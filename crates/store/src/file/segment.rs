@@ -116,13 +116,41 @@ pub(super) struct Active<V: Vfs> {
     pub(super) file: Arc<V::File>,
     /// Where each entry ends, its line feed included.
     pub(super) ends: Vec<u64>,
-    /// Which of the entries came first with a statement.
+    /// Which of the entries came first with a statement, those aside that are not read yet.
     places: HashMap<StatementDigest, u32>,
+    /// How many entries at the start are only known by their hashes: nobody has looked for one by digest yet.
+    unread: usize,
 }
 
 impl<V: Vfs> Active<V> {
     pub(super) fn new(first: u64, path: &Path, file: Arc<V::File>) -> Self {
-        Self { first, path: path.to_owned(), file, ends: Vec::new(), places: HashMap::new() }
+        let (ends, places, unread) = (Vec::new(), HashMap::new(), 0);
+        Self { first, path: path.to_owned(), file, ends, places, unread }
+    }
+
+    /// As [`Self::new`], with entries that end at these places, which only their hashes are known of.
+    pub(super) fn chained(first: u64, path: &Path, file: Arc<V::File>, ends: Vec<u64>) -> Self {
+        Self { unread: ends.len(), ends, ..Self::new(first, path, file) }
+    }
+
+    /// The digests of the entries that are not read yet, for [`Self::learn`]; none where all are.
+    pub(super) fn unread(&self) -> Option<Unread<V>> {
+        let last = self.unread.checked_sub(1)?;
+        Some(Unread { first: self.first, file: self.file.clone(), count: self.unread, end: self.ends[last] })
+    }
+
+    /// Takes in what was read of the segment that starts at `first`.
+    pub(super) fn learn(&mut self, first: u64, digests: &[StatementDigest]) {
+        if self.first != first || self.unread != digests.len() {
+            return;
+        }
+        // From the last to the first, and all of them are before what came since.
+        for (place, digest) in digests.iter().enumerate().rev() {
+            if let Ok(place) = u32::try_from(place) {
+                self.places.insert(*digest, place);
+            }
+        }
+        self.unread = 0;
     }
 
     pub(super) fn push(&mut self, entry: &Entry, end: u64) {
@@ -155,12 +183,12 @@ impl<V: Vfs> Active<V> {
         Plan { file: self.file.clone(), start, ends: self.ends[index..index + count].to_vec() }
     }
 
-    /// What its index says once it is sealed.
-    pub(super) fn records(&self) -> Vec<Record> {
+    /// What its index says once it is sealed; none where not all of it is read.
+    pub(super) fn records(&self) -> Option<Vec<Record>> {
         let record = |(digest, place): (&StatementDigest, &u32)| {
             Record::new(digest, *place, self.start(usize::try_from(*place).unwrap_or(0)))
         };
-        self.places.iter().map(record).collect()
+        (self.unread == 0).then(|| self.places.iter().map(record).collect())
     }
 
     /// The same as a sealed segment.
@@ -171,6 +199,32 @@ impl<V: Vfs> Active<V> {
         let positions = (0..self.ends.len()).step_by(step).map(|index| self.start(index)).collect();
         sealed.positions.get_or_init(|| positions);
         sealed
+    }
+}
+
+/// The entries of the active segment that are only known by their hashes.
+#[derive(Debug)]
+pub(super) struct Unread<V: Vfs> {
+    pub(super) first: u64,
+    file: Arc<V::File>,
+    count: usize,
+    end: u64,
+}
+
+impl<V: Vfs> Unread<V> {
+    /// The digests of their statements, in order.
+    pub(super) fn read(&self) -> Result<Vec<StatementDigest>, StoreError> {
+        let mut lines = Lines::new(&*self.file, 0, self.end);
+        let mut digests = Vec::with_capacity(self.count);
+        for seq in (self.first..).take(self.count) {
+            let damaged = |detail: String| StoreError::Damaged { seq, detail };
+            let Next::Line(line) = lines.next().map_err(unavailable)? else {
+                return Err(damaged("the line is not there".to_owned()));
+            };
+            let entry = Entry::parse(line).map_err(|fault| damaged(fault.to_string()))?;
+            digests.push(entry.signed().digest());
+        }
+        Ok(digests)
     }
 }
 

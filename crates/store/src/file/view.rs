@@ -96,6 +96,11 @@ impl<V: Vfs> Shared<V> {
 
     /// As [`crate::Store::find`].
     pub(super) fn find(&self, digest: &StatementDigest) -> Result<Option<Found>, StoreError> {
+        let unread = self.view().active.unread();
+        if let Some(unread) = unread {
+            let digests = unread.read()?;
+            self.view().active.learn(unread.first, &digests);
+        }
         let (place, sealed) = {
             let view = self.view();
             (view.active.place(digest), view.sealed.clone())

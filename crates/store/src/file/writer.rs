@@ -125,7 +125,7 @@ impl<V: Vfs> Writer<V> {
             return Err(self.poison(error));
         }
         let left = Some((std::mem::replace(&mut self.file, Arc::new(file)), end.last.1));
-        let (sealed, mut records) = {
+        let (sealed, records) = {
             let mut view = self.shared.view();
             let (sealed, records) = (Arc::new(view.active.seal()), view.active.records());
             view.sealed.push(sealed.clone());
@@ -133,7 +133,9 @@ impl<V: Vfs> Writer<V> {
             (sealed, records)
         };
         // Where it can not be written, it is made when somebody looks for it.
-        let _ = index::write(&self.shared.vfs, &self.shared.dir, &sealed, end.head.leaf, &mut records);
+        if let Some(mut records) = records {
+            let _ = index::write(&self.shared.vfs, &self.shared.dir, &sealed, end.head.leaf, &mut records);
+        }
         Ok(End { head: end.head, first, last: (0, 0), left })
     }
 
