@@ -181,7 +181,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Anyone with the directory and the ledger id tells the same story, and notices if somebody else told another.
     println!("why        from the directory alone (lines about keys and names left out here):");
     let mut told = Vec::new();
-    let why = ["countersign".into(), "why".into(), directory.clone().into_os_string(), grant.to_string().into()];
+    let why =
+        ["countersign".into(), "why".into(), directory.clone().into_os_string(), grant.to_string().into()];
     let mut streams = countersign_cli::Streams {
         stdin: &mut std::io::empty(),
         stdout: &mut told,
