@@ -18,8 +18,7 @@ pub(crate) type SharedKey = Arc<dyn SignerKey + Send + Sync>;
 
 /// After how many entries snapshots are written where the recorder does not say otherwise.
 ///
-/// Reading, verifying and judging as many again takes a few seconds on two cores (docs/performance.md), which is what an opening after a
-/// crash costs at most.
+/// An opening after a crash reads, verifies and judges about as many again, at most.
 pub const SNAPSHOT_ENTRIES: u64 = 65_536;
 
 /// Bytes of snapshots that take as long to write as an entry takes to record: larger ones are written less often, so that they
