@@ -15,6 +15,9 @@ use countersign_store::{StoreError, TooWeak};
 use crate::clock::ClockStep;
 
 /// A statement was not recorded, or it is not known whether it was.
+///
+/// "Not recorded" speaks of this submission. [`SubmitError::Busy`], [`SubmitError::Closed`] and [`SubmitError::MustReopen`] can be given before
+/// anybody looks at the statement: after an earlier [`SubmitError::OutcomeUnknown`] for it, they settle nothing.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {

@@ -326,7 +326,7 @@ impl<S: Store> Ledger<S> {
             max_batch: recorder.batch,
             poll_interval: recorder.poll_interval,
             snapshots_at_close: recorder.snapshot_entries.is_some(),
-            unsettled: None,
+            unsettled: Vec::new(),
             arrivals: 0,
         };
         tokio::spawn(writer.run(Intake::new(queued, rebuilt)));

@@ -18,7 +18,7 @@ use countersign_store::{AppendError, Batch, Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::clock::StepGuard;
-use crate::error::{CheckpointError, ReplayError, SubmitError};
+use crate::error::{CheckpointError, KeptCheckpointError, ReplayError, SubmitError};
 use crate::rebuilding::Rebuilt;
 use crate::receipt::Receipt;
 use crate::recorder::BYTES_AN_ENTRY;
@@ -131,14 +131,17 @@ pub(crate) struct Writer<S> {
     pub(crate) max_batch: usize,
     pub(crate) poll_interval: Duration,
     pub(crate) snapshots_at_close: bool,
-    /// A batch that may still land behind its head, since nobody knows what became of it.
-    pub(crate) unsettled: Option<Batch>,
+    /// Batches that may stand already, or still land behind their head, since nobody knows what became of them. Of a statement in one,
+    /// nobody is told that it is not recorded.
+    pub(crate) unsettled: Vec<Batch>,
     /// How many statements have come so far.
     pub(crate) arrivals: u64,
 }
 
 impl<S: Store> Writer<S> {
     pub(crate) async fn run(mut self, mut intake: Intake) {
+        // However this task ends: nobody may wait for a view that nobody makes any more.
+        let _end = EndOnDrop(self.shared().clone());
         let mut hints = true;
         while !intake.is_over {
             let first = tokio::select! {
@@ -154,7 +157,12 @@ impl<S: Store> Writer<S> {
             }
             self.do_chores(&mut intake).await;
         }
-        let last = self.recording.checkpoint().await;
+        let mut last = self.recording.checkpoint().await;
+        if matches!(&last, Err(CheckpointError::Kept { source: KeptCheckpointError::Ahead { .. }, .. })) {
+            // Another recorder has stored more, and committed to it.
+            let _ = self.follow().await;
+            last = self.recording.checkpoint().await;
+        }
         if self.snapshots_at_close && self.is_snapshot_due() {
             // Where it fails, the next opening takes longer.
             let _ = self.recording.snapshot().await;
@@ -231,6 +239,8 @@ impl<S: Store> Writer<S> {
             while pending.is_empty() && judged.has_room(self.max_batch) {
                 let Some(submission) = intake.try_next() else { break };
                 self.judge(submission, &mut judged);
+                // Nothing was read since it came. Where entries go with it, their append shows whether that matters.
+                is_newest &= !judged.entries.is_empty();
             }
             if !judged.refused.is_empty() && !is_newest {
                 match self.follow().await {
@@ -242,7 +252,7 @@ impl<S: Store> Writer<S> {
                     Ok(false) => {}
                     Err(error) => {
                         pending.extend(judged.into_submissions());
-                        return answer_all(pending, &SubmitError::Store(error));
+                        return self.answer_not_recorded(pending, &SubmitError::Store(error));
                     }
                 }
             }
@@ -267,36 +277,40 @@ impl<S: Store> Writer<S> {
                         }
                     }
                     self.answer_refused(judged.refused);
-                    // The append was conditional on the head: what was judged on top of it was judged on the newest state.
-                    (staged, is_newest, races) = (next, true, 0);
+                    // That append showed what the newest state was when it was made. Whether what was judged on top of it still is shows the
+                    // next one; where there is none, the store has to be asked before a refusal is final.
+                    is_newest = next.as_ref().is_some_and(|next| !next.entries.is_empty());
+                    (staged, races) = (next, 0);
                 }
-                Appended::LostRace => {
+                Appended::LostRace(unknown) => {
+                    // The first entries of it may stand, with another recorder's behind them.
+                    self.unsettled.extend(unknown);
                     pending.extend(judged.into_submissions());
                     pending.extend(next.into_iter().flat_map(Judged::into_submissions));
                     races += 1;
                     if races == MAX_RACES {
-                        return answer_all(pending, &SubmitError::Busy);
+                        return self.answer_not_recorded(pending, &SubmitError::Busy);
                     }
                     if let Err(error) = self.follow().await {
-                        return answer_all(pending, &SubmitError::Store(error));
+                        return self.answer_not_recorded(pending, &SubmitError::Store(error));
                     }
                     self.settle();
                     is_newest = true;
                 }
                 Appended::NotStored(error) => {
-                    answer_all(judged.into_submissions(), &error);
+                    self.answer_not_recorded(judged.into_submissions(), &error);
                     pending.extend(next.into_iter().flat_map(Judged::into_submissions));
                     is_newest = false;
                 }
                 Appended::Unknown(batch) => {
-                    self.unsettled = Some(batch);
+                    self.unsettled.push(batch);
                     for submission in judged.waiting.into_iter().flatten() {
                         let digest = submission.statement.digest();
                         submission.answer(Err(SubmitError::OutcomeUnknown { digest }));
                     }
                     // These were refused in view of entries of which nobody knows whether they stand.
                     let refused = judged.refused.into_iter().map(|(submission, _)| submission).collect();
-                    answer_all(refused, &SubmitError::Busy);
+                    self.answer_not_recorded(refused, &SubmitError::Busy);
                     pending.extend(next.into_iter().flat_map(Judged::into_submissions));
                     is_newest = false;
                 }
@@ -336,14 +350,32 @@ impl<S: Store> Writer<S> {
         }
         match self.guard.read(&self.shared().clock) {
             Ok(now) => judged.take(submission, now),
-            Err(step) => submission.answer(Err(SubmitError::ClockStepped(step))),
+            Err(step) => self.answer_not_recorded(vec![submission], &SubmitError::ClockStepped(step)),
         }
     }
 
     /// Once the view has gone past where an unsettled batch would stand, the batch is in it or can never stand.
     fn settle(&mut self) {
         let size = self.shared().with_view(|view| view.head().size);
-        self.unsettled.take_if(|batch| size > batch.expected().size);
+        self.unsettled.retain(|batch| size <= batch.expected().size);
+    }
+
+    fn is_unsettled(&self, digest: StatementDigest) -> bool {
+        let entries = self.unsettled.iter().flat_map(Batch::entries);
+        entries.map(|entry| entry.signed().digest()).any(|unsettled| unsettled == digest)
+    }
+
+    /// Answers that this attempt recorded nothing; where an earlier one may have, that nobody knows.
+    fn answer_not_recorded(&self, submissions: Vec<Submission>, error: &SubmitError) {
+        for submission in submissions {
+            let digest = submission.statement.digest();
+            let error = if self.is_unsettled(digest) {
+                SubmitError::OutcomeUnknown { digest }
+            } else {
+                error.clone()
+            };
+            submission.answer(Err(error));
+        }
     }
 
     /// Answers what was refused: with the first receipt where the statement is recorded already.
@@ -352,11 +384,8 @@ impl<S: Store> Writer<S> {
             return;
         }
         self.settle();
-        let unsettled: Vec<StatementDigest> = self
-            .unsettled
-            .iter()
-            .flat_map(|batch| batch.entries().iter().map(|entry| entry.signed().digest()))
-            .collect();
+        let digests = refused.iter().map(|(submission, _)| submission.statement.digest());
+        let unsettled: Vec<StatementDigest> = digests.filter(|digest| self.is_unsettled(*digest)).collect();
         let shared = self.shared().clone();
         // Not in the writer's own time: the verdicts stand, and looking up may take a while.
         tokio::spawn(async move {
@@ -366,6 +395,7 @@ impl<S: Store> Writer<S> {
                     Ok(Some(receipt)) => Ok(receipt),
                     Ok(None) if unsettled.contains(&digest) => Err(SubmitError::OutcomeUnknown { digest }),
                     Ok(None) => Err(verdict.into()),
+                    Err(_) if unsettled.contains(&digest) => Err(SubmitError::OutcomeUnknown { digest }),
                     Err(error) => Err(SubmitError::Store(Arc::new(error))),
                 };
                 submission.answer(answer);
@@ -384,7 +414,7 @@ async fn append<S: Store>(shared: &Shared<S>, entries: &[JudgedEntry]) -> Append
         match shared.store.append(batch.clone()).await {
             Ok(_) => return Appended::Stored,
             // Whatever the first attempt did, it is in the store's history by now, or never will be.
-            Err(AppendError::Conflict { .. }) => return Appended::LostRace,
+            Err(AppendError::Conflict { .. }) => return Appended::LostRace(is_unknown.then_some(batch)),
             Err(AppendError::NotStored(StoreError::Poisoned)) => {
                 shared.poison();
                 if is_unknown {
@@ -427,7 +457,8 @@ async fn first_receipt<S: Store>(
 /// What came of an append.
 enum Appended {
     Stored,
-    LostRace,
+    /// With the batch, where an attempt before may have stored the first entries of it.
+    LostRace(Option<Batch>),
     NotStored(SubmitError),
     Unknown(Batch),
 }
@@ -507,8 +538,11 @@ impl Judged {
     }
 }
 
-fn answer_all(submissions: Vec<Submission>, error: &SubmitError) {
-    for submission in submissions {
-        submission.answer(Err(error.clone()));
+/// Says that no more will come when the writer's task ends, also where it panics.
+struct EndOnDrop<S: Store>(Arc<Shared<S>>);
+
+impl<S: Store> Drop for EndOnDrop<S> {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }

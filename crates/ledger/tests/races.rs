@@ -341,6 +341,27 @@ async fn an_unknown_outcome_is_settled_by_trying_the_same_again() {
     }
 }
 
+// The second submission got the plain failure of its own append, documented as "not recorded", while the first one was on its way.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_not_recorded_of_a_statement_that_may_stand() {
+    let told = Told::new();
+    let company = Company::in_store(told.clone(), |recorder| recorder).await;
+    let ledger = company.founded.ledger.clone();
+    told.act(&[Act::UnknownLate, Act::Fail, Act::Fail, Act::Fail, Act::Fail, Act::Fail, Act::Fail]);
+    let (signed, other) =
+        (company.alice.state(ask()).sign().unwrap(), company.alice.state(ask()).sign().unwrap());
+    for attempt in 0..2 {
+        let outcome = ledger.submit(signed.clone()).await;
+        assert!(matches!(outcome, Err(SubmitError::OutcomeUnknown { .. })), "attempt {attempt}: {outcome:?}");
+    }
+    told.act(&[Act::Fail]);
+    let outcome = ledger.submit(other).await;
+    assert!(matches!(outcome, Err(SubmitError::Store(_))), "of another one it is known: {outcome:?}");
+    assert_eq!(told.land().await, 1);
+    let receipt = ledger.submit(signed).await.unwrap();
+    assert_recorded(told.kept(), &[receipt]).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_outcome_that_stays_unknown_is_said_to_be_and_the_same_statement_settles_it() {
     for (first, lands) in [
