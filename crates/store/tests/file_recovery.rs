@@ -245,3 +245,17 @@ async fn f02_a_recovery_that_was_cut_off_while_it_wrote_again_goes_on() {
         assert_eq!(names(&dir.ledger().join("entries")), [format!("{:020}.jsonl", 0)]);
     }
 }
+
+// A stray copy had the segment cut to its length before anybody looked at what it says.
+#[tokio::test]
+async fn f02_a_copy_that_holds_no_entries_changes_nothing() {
+    let all = entries(5);
+    let good = lines(&all);
+    for (offset, copy) in [(0, &b"x"[..]), (0, b"x\n"), (lines(&all[..4]).len(), b"x\n")] {
+        let dir = ledger("stray-copy", &all, 0).await;
+        let kept = dir.ledger().join(format!("entries/{:020}.jsonl.rewrite-{offset}", 0));
+        fs::write(&kept, copy).unwrap();
+        assert!(FileStore::open(dir.ledger()).is_err(), "offset {offset}");
+        assert_eq!(fs::read(dir.segment(0)).unwrap(), good, "offset {offset}");
+    }
+}

@@ -19,7 +19,7 @@ use super::names::{self, CHECKPOINT, ENTRIES, EntryName, LOCK};
 use super::options::Options;
 use super::segment::{Active, Sealed};
 use crate::NoteBytes;
-use crate::vfs::{Access, FileKind, Vfs, VfsDir as _, VfsFile as _};
+use crate::vfs::{Access, FileKind, Vfs, VfsDir as _, VfsFile};
 
 /// What opening found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -413,13 +413,17 @@ impl<V: Vfs> Work<'_, V> {
         let file = file.map_err(at(&path))?.ok_or_else(foreign)?;
         let size = uninterrupted(|| file.size()).map_err(at(&path))?;
         let end = offset.saturating_add(length);
-        if size < end || !same(&file, offset, end, &copy).map_err(at(&path))? {
-            if !is_last || size < offset {
+        let is_same = size >= end && same(&file, offset, end, &copy).map_err(at(&path))?;
+        if is_last && (offset..=end).contains(&size) {
+            // The copy was durable before the segment was cut. That the segment has the same bytes by now proves nothing: the sync behind
+            // them may never have come (F-02), so they are written once more, and the copy goes after a sync that succeeded.
+            if !is_same && !is_chained(&copy, length).map_err(at(kept))? {
                 return Err(foreign());
             }
-            // It was durable before the segment was cut.
             self.truncate(&file, &path, size, offset)?;
             self.restore(&file, &path, kept)?;
+        } else if !is_same {
+            return Err(foreign());
         }
         remove_if_there(self.vfs, kept).map_err(at(kept))?;
         self.entries.sync().map_err(at(&path))
@@ -442,4 +446,13 @@ impl<V: Vfs> Work<'_, V> {
         };
         cut().map_err(at(path))
     }
+}
+
+/// Whether a file holds entries that stand one behind the other, and nothing else.
+fn is_chained(file: &impl VfsFile, size: u64) -> io::Result<bool> {
+    let mut lines = Lines::new(file, 0, size);
+    let Next::Line(line) = lines.next()? else { return Ok(false) };
+    let Ok(first) = Entry::parse(line) else { return Ok(false) };
+    let before = Head { size: first.seq(), leaf: first.prev() };
+    Ok(matches!(scan(file, 0, size, before, u64::MAX, |_, _| {})?.rest, Rest::Nothing))
 }
