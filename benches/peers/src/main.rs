@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 
 use countersign_audit::{LedgerFile, Options};
 use countersign_core::entry::Entry;
-use countersign_core::event::{AccessRequested, Capacity, Hold, PolicyPublished, ResourceRegistered, Scope, Tier};
+use countersign_core::event::{
+    AccessRequested, Capacity, Hold, PolicyPublished, ResourceRegistered, Scope, Tier,
+};
 use countersign_core::id::{Label, Process, Resource, Role};
 use countersign_core::key::PublicKey;
 use countersign_core::policy::{Path as ApprovalPath, PathRule, PolicyDocument, TierRule};
@@ -88,7 +90,10 @@ async fn append(dir: &Path, submitters: usize, appends: usize) -> Result<(), Box
         ("write and fdatasync of the same lines", raw),
     ] {
         let each = time.as_secs_f64() * 1e6 / count as f64;
-        println!("  {name:<42} {each:>9.1} us an entry   {:>5.2} x raw rate", raw.as_secs_f64() / time.as_secs_f64());
+        println!(
+            "  {name:<42} {each:>9.1} us an entry   {:>5.2} x raw rate",
+            raw.as_secs_f64() / time.as_secs_f64()
+        );
     }
     Ok(())
 }
@@ -105,7 +110,7 @@ async fn verify(dir: &Path, entries: usize) -> Result<(), BoxError> {
     submit_all(&founded.ledger, statements, BATCH).await?;
     founded.ledger.close().await?;
     jsonl::save(&founded.store, &path)?;
-    let view = founded.ledger.view();
+    let view = founded.ledger.current();
     let stored = founded.store.entries_now();
     let signed: Vec<(Vec<u8>, Vec<(PublicKey, _)>)> = stored
         .into_iter()
@@ -113,7 +118,8 @@ async fn verify(dir: &Path, entries: usize) -> Result<(), BoxError> {
             let entry = Entry::parse(bytes)?;
             let key = |id: &_| view.state().public_key(id).ok_or("a key of the ledger");
             let parts = entry.signed().signatures().iter();
-            let parts = parts.map(|part| Ok((key(&part.keyid)?, part.sig))).collect::<Result<_, BoxError>>()?;
+            let parts =
+                parts.map(|part| Ok((key(&part.keyid)?, part.sig))).collect::<Result<_, BoxError>>()?;
             Ok((entry.signed().signed_bytes(), parts))
         })
         .collect::<Result<_, BoxError>>()?;
@@ -151,13 +157,19 @@ async fn verify(dir: &Path, entries: usize) -> Result<(), BoxError> {
         ("strict signatures alone, one core", strict),
     ] {
         let each = time.as_secs_f64() * 1e6 / entries as f64;
-        println!("  {name:<42} {each:>9.1} us an entry   {:>5.2} x strict", strict.as_secs_f64() / time.as_secs_f64());
+        println!(
+            "  {name:<42} {each:>9.1} us an entry   {:>5.2} x strict",
+            strict.as_secs_f64() / time.as_secs_f64()
+        );
     }
     Ok(())
 }
 
 /// A founded ledger with a policy, and requests for it, one signature each.
-async fn prepared<S: Store + Clone>(store: S, count: usize) -> Result<(Founded<S>, Vec<SignedStatement>), BoxError> {
+async fn prepared<S: Store + Clone>(
+    store: S,
+    count: usize,
+) -> Result<(Founded<S>, Vec<SignedStatement>), BoxError> {
     let founded = Founded::found(store, ManualClock::new(at()?), |recorder| recorder).await?;
     let mut requesters = Vec::new();
     // A person has at most 4,096 open requests.
@@ -198,7 +210,8 @@ async fn prepared<S: Store + Clone>(store: S, count: usize) -> Result<(Founded<S
             scope: Scope::everything(),
         })
         .await?;
-    let statements = (0..count).map(|number| request(&requesters[number / 4_000], &resource)).collect::<Result<_, _>>()?;
+    let statements =
+        (0..count).map(|number| request(&requesters[number / 4_000], &resource)).collect::<Result<_, _>>()?;
     Ok((founded, statements))
 }
 
