@@ -95,6 +95,17 @@ async fn a_copy_without_the_word_of_a_writer_is_synced_and_shown_whole() {
 }
 
 #[tokio::test]
+async fn f25_a_writer_puts_its_last_word_back_where_somebody_took_it_away() {
+    let (dir, all) = (TempDir::new("taken"), entries(3));
+    let head = dir.ledger().join("head");
+    let store = FileStore::open(dir.ledger()).unwrap();
+    store.append(batch(&all[..2])).await.unwrap();
+    fs::remove_file(&head).unwrap();
+    store.append(batch(&all[2..])).await.unwrap();
+    assert_eq!(fs::read_to_string(head).unwrap(), format!("3 {}\n", all[2].leaf()));
+}
+
+#[tokio::test]
 async fn a_reader_trusts_the_checkpoint_where_a_loss_of_power_took_lines_of_head_away() {
     let (dir, all) = (TempDir::new("stale"), entries(6));
     let head = dir.ledger().join("head");

@@ -10,7 +10,7 @@ use std::fs;
 use common::{TempDir, batch, bytes, entries, everything, lines, note};
 use countersign_core::entry::Entry;
 use countersign_store::file::{FileReader, FileStore, LineFault, OpenError, Options, inspect};
-use countersign_store::{Store as _, StoreError};
+use countersign_store::{KeptSnapshot, SnapshotSet, Store as _, StoreError};
 
 /// A ledger of one entry a segment.
 async fn ledger(name: &str, entries: &[Entry]) -> TempDir {
@@ -105,6 +105,74 @@ async fn f06_a_segment_that_does_not_link_to_the_one_before_refuses() {
             }
             Err(error) => panic!("{changed}: {error:?}"),
         }
+    }
+}
+
+#[tokio::test]
+async fn f06_nothing_in_the_place_of_what_only_helps_keeps_anybody_from_the_entries() {
+    let all = entries(4);
+    let set = SnapshotSet {
+        size: 4,
+        snapshots: vec![KeptSnapshot {
+            name: "a".into(),
+            note: b"note".to_vec().into(),
+            payload: b"state".to_vec().into(),
+        }],
+    };
+    let elsewhere = TempDir::new("elsewhere");
+    for name in ["index", "snapshots"] {
+        for odd in ["a file", "a link that leads to a directory", "a link that leads nowhere"] {
+            let dir = ledger("odd", &all[..3]).await;
+            let place = dir.ledger().join(name);
+            let _ = fs::remove_dir_all(&place);
+            match odd {
+                "a file" => fs::write(&place, "x").unwrap(),
+                "a link that leads nowhere" => std::os::unix::fs::symlink("nowhere", &place).unwrap(),
+                _ => std::os::unix::fs::symlink(elsewhere.path(), &place).unwrap(),
+            }
+            let case = format!("{odd} is `{name}`");
+            assert_eq!(inspect(dir.ledger()).unwrap().foreign, std::slice::from_ref(&place), "{case}");
+            let store = Options::new().segment_size(0).open(dir.ledger()).unwrap();
+            assert_eq!(store.recovery().foreign, std::slice::from_ref(&place), "{case}");
+            store.append(batch(&all[3..])).await.unwrap();
+            let digest = all[0].signed().digest();
+            assert_eq!(store.find(digest).await.unwrap().map(|found| found.seq), Some(0), "{case}");
+            let put = store.put_snapshots(set.clone()).await;
+            assert_eq!(put.is_ok(), name == "index", "{case}: {put:?}");
+            let reader = FileReader::open(dir.ledger()).unwrap();
+            assert_eq!(reader.foreign(), std::slice::from_ref(&place), "{case}");
+            assert_eq!(everything(&reader).await, bytes(&all), "{case}");
+            assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0, "{case}: links are not followed");
+        }
+    }
+}
+
+#[tokio::test]
+async fn f09_a_snapshot_far_longer_than_the_entries_is_neither_kept_nor_read() {
+    let all = entries(2);
+    let dir = ledger("sparse", &all).await;
+    let store = FileStore::open(dir.ledger()).unwrap();
+    let set = |payload: usize| SnapshotSet {
+        size: 2,
+        snapshots: vec![KeptSnapshot {
+            name: "a".into(),
+            note: b"note".to_vec().into(),
+            payload: vec![7; payload].into(),
+        }],
+    };
+    let entries: usize = bytes(&all).iter().map(|entry| entry.len() + 1).sum();
+    let most = (64 << 20) + 4 * entries;
+    assert!(store.put_snapshots(set(most + 1)).await.is_err());
+    assert_eq!(store.snapshots(2).await.unwrap(), None);
+    store.put_snapshots(set(most)).await.unwrap();
+    assert!(store.snapshots(2).await.unwrap().is_some_and(|found| found == set(most)));
+    // A file of terabytes, of which the disk has one block.
+    let path = dir.ledger().join("snapshots").join(format!("{:020}.a.snapshot", 2));
+    let header = format!("countersign-kept-snapshot/v1 1 4 {}\n", 8_u64 << 40);
+    fs::write(&path, format!("{header}note")).unwrap();
+    let file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    if file.set_len(header.len() as u64 + 4 + (8 << 40)).is_ok() {
+        assert_eq!(store.snapshots(2).await.unwrap(), None);
     }
 }
 

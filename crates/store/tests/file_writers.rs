@@ -15,7 +15,7 @@ use countersign_core::entry::Entry;
 use countersign_store::file::{FileStore, OpenError, Options};
 use countersign_store::vfs::sim::SimVfs;
 use countersign_store::vfs::{Access, DirEntry, Metadata, Vfs, VfsFile};
-use countersign_store::{AppendError, Store as _, StoreError};
+use countersign_store::{AppendError, KeptSnapshot, SnapshotSet, Store as _, StoreError};
 
 const DIR: &str = "/ledger";
 
@@ -125,6 +125,69 @@ async fn f11_a_writer_that_sleeps_between_looking_and_writing_acknowledges_nothi
 }
 
 #[tokio::test]
+async fn f11_what_another_took_for_durable_and_went_on_behind_is_not_cut() {
+    let vfs = Hooked::default();
+    let all = entries(4);
+    let first = Options::new().open_in(vfs.clone(), DIR).unwrap();
+    first.append(batch(&all[..2])).await.unwrap();
+    let more = entries_of(2, all[3].head(), 1, 1);
+    // After the first has synced its batch, and before it looks again.
+    let second = Arc::new(Mutex::new(None));
+    let turn = {
+        let (vfs, second, more) = (vfs.clone(), second.clone(), more.clone());
+        move || {
+            vfs.break_lock();
+            let store = Options::new().segment_size(0).open_in(vfs, DIR).unwrap();
+            block_on(store.append(batch(&more))).unwrap();
+            *second.lock().unwrap() = Some(store);
+        }
+    };
+    vfs.before(When::Synced, turn);
+    let late = first.append(batch(&all[2..])).await;
+    assert!(matches!(late, Err(AppendError::OutcomeUnknown(_))), "{late:?}");
+    let second = second.lock().unwrap().take().unwrap();
+    stopped(vfs, first, second, &[&all[..], &more].concat()).await;
+}
+
+#[tokio::test]
+async fn f11_two_that_make_the_same_ledger_at_once_do_not_fail() {
+    // Before the first makes the directory, and before it takes the lock.
+    for when in [When::CreateDir, When::TryLock] {
+        let vfs = Hooked::default();
+        let other = vfs.clone();
+        vfs.before(when, move || drop(Options::new().open_in(other, DIR).unwrap()));
+        let store = Options::new().open_in(vfs.clone(), DIR).unwrap();
+        assert!(store.recovery().foreign.is_empty(), "{when:?}");
+        assert!(vfs.turn.lock().unwrap().is_none(), "{when:?}: the other had its turn");
+    }
+}
+
+#[tokio::test]
+async fn f11_closing_waits_for_whoever_still_holds_the_lock() {
+    let vfs = Hooked::default();
+    let store = Options::new().open_in(vfs.clone(), DIR).unwrap();
+    store.append(batch(&entries(1))).await.unwrap();
+    let (go, gone) = std::sync::mpsc::channel();
+    vfs.before(When::Rename, move || gone.recv().unwrap());
+    let snapshot =
+        KeptSnapshot { name: "a".into(), note: b"note".to_vec().into(), payload: b"state".to_vec().into() };
+    {
+        let put = std::pin::pin!(store.put_snapshots(SnapshotSet { size: 1, snapshots: vec![snapshot] }));
+        // Begun, and nobody waits for it.
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(put.poll(&mut context).is_pending());
+    }
+    let goes = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        go.send(()).unwrap();
+    });
+    drop(store);
+    let store = Options::new().open_in(vfs, DIR).unwrap();
+    assert_eq!(store.snapshots(1).await.unwrap().map(|set| set.snapshots.len()), Some(1));
+    goes.join().unwrap();
+}
+
+#[tokio::test]
 async fn f11_what_another_acknowledged_is_not_cut_with_what_a_full_disk_left() {
     let (vfs, first, second, all, others) = two(1 << 20).await;
     let turn = {
@@ -226,6 +289,12 @@ enum When {
     Create,
     /// The putting of a file into its place.
     Rename,
+    /// What follows a sync of a segment.
+    Synced,
+    /// The making of a directory.
+    CreateDir,
+    /// The taking of the lock.
+    TryLock,
 }
 
 /// A machine on which somebody else has a turn.
@@ -288,7 +357,11 @@ impl VfsFile for HookedFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.inner.sync()
+        self.inner.sync()?;
+        if self.is_segment {
+            self.vfs.take_turn(When::Synced);
+        }
+        Ok(())
     }
 }
 
@@ -310,6 +383,7 @@ impl Vfs for Hooked {
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.take_turn(When::CreateDir);
         self.inner.create_dir(path)
     }
 
@@ -331,6 +405,7 @@ impl Vfs for Hooked {
     }
 
     fn try_lock(&self, path: &Path) -> io::Result<Option<Self::Lock>> {
+        self.take_turn(When::TryLock);
         self.inner.try_lock(path)
     }
 

@@ -132,9 +132,10 @@ impl<V: Vfs> HeadFile<V> {
         Ok(Self { file, length: line.len() as u64 })
     }
 
-    /// Adds a line.
+    /// Adds a line. Where somebody took the file away, it is put there again: without it, nobody knows what is durable.
     pub(super) fn push(&mut self, vfs: &V, dir: &Path, head: Head) -> io::Result<()> {
-        if self.length + MAX_HEAD_LINE_LEN as u64 > MAX_HEAD_LEN {
+        let is_gone = uninterrupted(|| vfs.metadata(&dir.join(HEAD)))?.is_none();
+        if is_gone || self.length + MAX_HEAD_LINE_LEN as u64 > MAX_HEAD_LEN {
             *self = Self::start(vfs, dir, head)?;
             return Ok(());
         }

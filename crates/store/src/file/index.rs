@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use countersign_core::digest::{HASH_LEN, LeafHash, StatementDigest, sha256};
 use countersign_core::entry::{Entry, Head, leaf_hash};
 
-use super::io::{append_all, open, read_exact, read_whole, remove_if_there, uninterrupted};
+use super::io::{append_all, ensure_dir, open, read_exact, read_whole, remove_if_there};
 use super::lines::{LineFault, Lines, Next, last_line, link};
 use super::names::{INDEX, unfinished};
 use super::segment::{Sealed, unavailable};
@@ -127,9 +127,7 @@ pub(super) fn write<V: Vfs>(
     let hash = sha256(&[&bytes]);
     bytes.extend_from_slice(&hash);
     let place = dir.join(INDEX);
-    if uninterrupted(|| vfs.metadata(&place))?.is_none() {
-        uninterrupted(|| vfs.create_dir(&place))?;
-    }
+    ensure_dir(vfs, &place)?;
     let path = path(dir, segment.first);
     let temporary = unfinished(&path);
     remove_if_there(vfs, &temporary)?;

@@ -7,7 +7,7 @@ use countersign_core::entry::Head;
 use super::error::{OpenError, at};
 use super::evidence::{Evidence, Known};
 use super::index;
-use super::io::{open, uninterrupted};
+use super::io::{is_dir, open, uninterrupted};
 use super::lines::{LineFault, Rest, scan};
 use super::names::{self, ENTRIES, EntryName, INDEX, SNAPSHOTS};
 use super::recover::{sealed, survey};
@@ -139,10 +139,19 @@ pub(super) fn foreign<V: Vfs>(vfs: &V, dir: &Path) -> Result<Vec<PathBuf>, OpenE
 fn list<V: Vfs>(vfs: &V, dir: &Path, report: &mut Report) -> Result<(), OpenError> {
     for folder in [ENTRIES, SNAPSHOTS, INDEX] {
         let place = dir.join(folder);
-        if uninterrupted(|| vfs.metadata(&place)).map_err(at(&place))?.is_none() {
+        // What is none was told as foreign with the other names of the directory.
+        if !is_dir(vfs, &place).unwrap_or(false) {
             continue;
         }
-        for entry in uninterrupted(|| vfs.read_dir(&place)).map_err(at(&place))? {
+        let entries = match uninterrupted(|| vfs.read_dir(&place)) {
+            // Nobody needs what is in it.
+            Err(_) if folder != ENTRIES => {
+                report.foreign.push(place);
+                continue;
+            }
+            entries => entries.map_err(at(&place))?,
+        };
+        for entry in entries {
             let (path, size) = (place.join(&entry.name), entry.metadata.size);
             if entry.metadata.kind != FileKind::File {
                 report.foreign.push(path);
@@ -168,7 +177,7 @@ fn list<V: Vfs>(vfs: &V, dir: &Path, report: &mut Report) -> Result<(), OpenErro
             }
         }
     }
-    report.snapshots = snapshots::list(vfs, dir).map_err(at(dir))?.into_iter().collect();
+    report.snapshots = snapshots::list(vfs, dir).unwrap_or_default().into_iter().collect();
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::names::unfinished;
-use crate::vfs::{Access, Vfs, VfsDir as _, VfsFile};
+use crate::vfs::{Access, FileKind, Vfs, VfsDir as _, VfsFile};
 
 /// How much is copied at a time.
 const CHUNK_LEN: usize = 256 << 10;
@@ -144,6 +144,29 @@ pub(super) fn replace<V: Vfs>(
     };
     written().map_err(ReplaceError::Unchanged)?;
     vfs.rename(&temporary, path).and_then(|()| dir.sync()).map_err(ReplaceError::Unknown)
+}
+
+/// Whether a directory stands at a path, itself and not where a link leads.
+///
+/// # Errors
+/// [`ErrorKind::NotADirectory`] where something else does; those of the file system.
+pub(super) fn is_dir<V: Vfs>(vfs: &V, path: &Path) -> io::Result<bool> {
+    match uninterrupted(|| vfs.metadata(path))? {
+        Some(found) if found.kind == FileKind::Dir => Ok(true),
+        Some(_) => Err(ErrorKind::NotADirectory.into()),
+        None => Ok(false),
+    }
+}
+
+/// Makes a directory where there is none. Another process may do the same at the same time.
+pub(super) fn ensure_dir<V: Vfs>(vfs: &V, path: &Path) -> io::Result<()> {
+    if is_dir(vfs, path)? {
+        return Ok(());
+    }
+    match uninterrupted(|| vfs.create_dir(path)) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => is_dir(vfs, path).map(drop),
+        done => done,
+    }
 }
 
 /// The directory that a path lies in.

@@ -243,7 +243,7 @@ impl<V: Vfs> Store for FileReader<V> {
     }
 
     async fn snapshots(&self, size: u64) -> Result<Option<SnapshotSet>, StoreError> {
-        snapshots::newest(&self.shared.vfs, &self.shared.dir, size).map_err(unavailable)
+        snapshots::newest(&self.shared, size).map_err(unavailable)
     }
 
     /// # Errors

@@ -12,7 +12,7 @@ use super::error::{OpenError, at};
 use super::evidence::{HeadFile, Known};
 use super::inspect;
 use super::io::{
-    append_all, copy, open, open_if_there, parent, remove_if_there, replace, same, uninterrupted,
+    append_all, copy, ensure_dir, open, open_if_there, parent, remove_if_there, replace, same, uninterrupted,
 };
 use super::lines::{LineFault, Lines, Next, Rest, Scanned, chained, last_line, link, scan};
 use super::names::{self, CHECKPOINT, ENTRIES, EntryName, LOCK};
@@ -71,8 +71,9 @@ pub(super) fn recover<V: Vfs>(vfs: &V, dir: &Path, options: &Options) -> Result<
             return Err(OpenError::NetworkFileSystem { path: dir.to_owned(), name });
         }
     }
+    // Others may make the same ledger at the same moment: the lock says whose it is.
     if !is_there {
-        uninterrupted(|| vfs.create_dir(dir)).map_err(at(dir))?;
+        ensure_dir(vfs, dir).map_err(at(dir))?;
     }
     let Survey { has_entries, mut foreign } = survey(vfs, dir)?;
     let lock = uninterrupted(|| vfs.try_lock(&dir.join(LOCK))).map_err(at(dir))?;
@@ -80,7 +81,7 @@ pub(super) fn recover<V: Vfs>(vfs: &V, dir: &Path, options: &Options) -> Result<
     let root = uninterrupted(|| vfs.open_dir(dir)).map_err(at(dir))?;
     let place = dir.join(ENTRIES);
     if !has_entries {
-        uninterrupted(|| vfs.create_dir(&place)).map_err(at(&place))?;
+        ensure_dir(vfs, &place).map_err(at(&place))?;
     }
     // Always: who made the directories may have been killed before it synced them, or may have copied them.
     root.sync().map_err(at(dir))?;
@@ -295,10 +296,8 @@ impl<V: Vfs> Work<'_, V> {
             remove_if_there(self.vfs, &path).map_err(at(&path))?;
             active.file = self.create(&path)?.into();
         } else {
-            // Without a word of the last writer there was none since the machine started: what is read is on the disk, or
-            // was put there by a copy, and a sync tells the truth.
-            let proven = self.known.head.map(|_| self.known.size());
-            if let Some(proven) = proven.filter(|proven| *proven < scanned.head.size) {
+            let proven = self.known.size();
+            if proven < scanned.head.size {
                 self.write_again(&file, &path, &active, proven.max(first), scanned.head, before)?;
             } else {
                 file.sync().map_err(at(&path))?;
@@ -406,20 +405,23 @@ impl<V: Vfs> Work<'_, V> {
     /// Goes on with a recovery that was cut off while it wrote entries of the last segment again.
     fn resume(&self, first: u64, offset: u64, kept: &Path, is_last: bool) -> Result<(), OpenError> {
         let path = names::segment(self.dir, first);
-        let copy = open(self.vfs, kept, Access::Read).map_err(at(kept))?;
-        let length = uninterrupted(|| copy.size()).map_err(at(kept))?;
+        let there = open(self.vfs, kept, Access::Read).map_err(at(kept))?;
+        let length = uninterrupted(|| there.size()).map_err(at(kept))?;
         let foreign = || OpenError::UnknownName { path: kept.to_owned() };
         let file = open_if_there(self.vfs, &path, if is_last { Access::Write } else { Access::Read });
         let file = file.map_err(at(&path))?.ok_or_else(foreign)?;
         let size = uninterrupted(|| file.size()).map_err(at(&path))?;
         let end = offset.saturating_add(length);
-        let is_same = size >= end && same(&file, offset, end, &copy).map_err(at(&path))?;
+        let is_same = size >= end && same(&file, offset, end, &there).map_err(at(&path))?;
         if is_last && (offset..=end).contains(&size) {
-            // The copy was durable before the segment was cut. That the segment has the same bytes by now proves nothing: the sync behind
-            // them may never have come (F-02), so they are written once more, and the copy goes after a sync that succeeded.
-            if !is_same && !is_chained(&copy, length).map_err(at(kept))? {
+            // Where the segment was cut, the copy was durable before. Where it has the same bytes, nothing is proved: it may not have been
+            // cut, and the copy's name never synced; or it may be restored, and never synced (F-02). So both are written once more, the copy
+            // first, and it goes after a sync that succeeded.
+            if !is_same && !is_chained(&there, length).map_err(at(kept))? {
                 return Err(foreign());
             }
+            let written = replace(self.vfs, &self.entries, kept, |to| copy(&there, 0, length, to));
+            written.map_err(|error| at(kept)(error.into()))?;
             self.truncate(&file, &path, size, offset)?;
             self.restore(&file, &path, kept)?;
         } else if !is_same {

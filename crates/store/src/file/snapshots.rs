@@ -11,8 +11,11 @@ use std::sync::Arc;
 
 use countersign_core::note::MAX_NOTE_LEN;
 
-use super::io::{append_all, open, read_exact, read_up_to, remove_if_there, replace, uninterrupted};
+use super::io::{
+    append_all, ensure_dir, is_dir, open, read_exact, read_up_to, remove_if_there, replace, uninterrupted,
+};
 use super::names::{SNAPSHOTS, UNFINISHED, decimal, digits};
+use super::view::Shared;
 use crate::vfs::{Access, FileKind, Vfs, VfsDir as _, VfsFile as _};
 use crate::{KeptSnapshot, SnapshotSet};
 
@@ -49,16 +52,22 @@ impl SnapshotName {
 ///
 /// # Errors
 /// Whatever keeps the folder from being listed.
-pub(super) fn newest<V: Vfs>(vfs: &V, dir: &Path, size: u64) -> io::Result<Option<SnapshotSet>> {
-    let sets = list(vfs, dir)?;
-    Ok(sets.range(..=size).rev().find_map(|(size, names)| read_set(vfs, dir, *size, names).ok()))
+pub(super) fn newest<V: Vfs>(shared: &Shared<V>, size: u64) -> io::Result<Option<SnapshotSet>> {
+    let sets = list(&shared.vfs, &shared.dir)?;
+    Ok(sets.range(..=size).rev().find_map(|(size, names)| read_set(shared, *size, names).ok()))
+}
+
+/// How many bytes the payload of a snapshot may have beside entries of so many bytes. One that has more saves nobody anything, and its
+/// length may be anything: a file system takes a file of terabytes without a block of it.
+const fn max_payload(entries: u64) -> u64 {
+    (64 << 20) + entries.saturating_mul(4)
 }
 
 /// The names of what is kept, by the size that it is over.
 pub(super) fn list<V: Vfs>(vfs: &V, dir: &Path) -> io::Result<BTreeMap<u64, Vec<String>>> {
     let place = dir.join(SNAPSHOTS);
     let mut sets = BTreeMap::<u64, Vec<String>>::new();
-    if uninterrupted(|| vfs.metadata(&place))?.is_none() {
+    if !is_dir(vfs, &place)? {
         return Ok(sets);
     }
     for entry in uninterrupted(|| vfs.read_dir(&place))? {
@@ -77,17 +86,23 @@ pub(super) fn list<V: Vfs>(vfs: &V, dir: &Path) -> io::Result<BTreeMap<u64, Vec<
 /// Keeps a set durably, file by file, and forgets all but the newest.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`] where a name is none or the set is not sorted by names; those of the file system.
-pub(super) fn keep<V: Vfs>(vfs: &V, dir: &Path, root: &V::Dir, set: &SnapshotSet) -> io::Result<()> {
+/// [`ErrorKind::InvalidInput`] where a name is none or the set is not sorted by names; [`ErrorKind::FileTooLarge`]; those of the
+/// file system.
+pub(super) fn keep<V: Vfs>(shared: &Shared<V>, root: &V::Dir, set: &SnapshotSet) -> io::Result<()> {
+    let Shared { vfs, dir, .. } = shared;
     let sorted = set.snapshots.is_sorted_by(|one, next| one.name < next.name);
     let named =
         set.snapshots.iter().all(|snapshot| is_name(&snapshot.name) && snapshot.note.len() <= MAX_NOTE_LEN);
     if set.snapshots.is_empty() || !sorted || !named {
         return Err(io::Error::new(ErrorKind::InvalidInput, "no set of snapshots with names of their own"));
     }
+    let most = max_payload(shared.entry_bytes());
+    if set.snapshots.iter().any(|snapshot| snapshot.payload.len() as u64 > most) {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, "a snapshot far longer than the entries"));
+    }
     let place = dir.join(SNAPSHOTS);
-    if uninterrupted(|| vfs.metadata(&place))?.is_none() {
-        uninterrupted(|| vfs.create_dir(&place))?;
+    if !is_dir(vfs, &place)? {
+        ensure_dir(vfs, &place)?;
         root.sync()?;
     }
     let folder = uninterrupted(|| vfs.open_dir(&place))?;
@@ -121,10 +136,10 @@ pub(super) fn keep<V: Vfs>(vfs: &V, dir: &Path, root: &V::Dir, set: &SnapshotSet
     folder.sync()
 }
 
-fn read_set<V: Vfs>(vfs: &V, dir: &Path, size: u64, names: &[String]) -> io::Result<SnapshotSet> {
+fn read_set<V: Vfs>(shared: &Shared<V>, size: u64, names: &[String]) -> io::Result<SnapshotSet> {
     let mut snapshots = Vec::with_capacity(names.len());
     for name in names {
-        let (count, note, payload) = read(vfs, &path(dir, size, name))?;
+        let (count, note, payload) = read(shared, &path(&shared.dir, size, name))?;
         if count != names.len() as u64 {
             return Err(ErrorKind::InvalidData.into());
         }
@@ -133,9 +148,9 @@ fn read_set<V: Vfs>(vfs: &V, dir: &Path, size: u64, names: &[String]) -> io::Res
     Ok(SnapshotSet { size, snapshots })
 }
 
-fn read<V: Vfs>(vfs: &V, path: &Path) -> io::Result<(u64, Vec<u8>, Arc<[u8]>)> {
+fn read<V: Vfs>(shared: &Shared<V>, path: &Path) -> io::Result<(u64, Vec<u8>, Arc<[u8]>)> {
     let invalid = || io::Error::from(ErrorKind::InvalidData);
-    let file = open(vfs, path, Access::Read)?;
+    let file = open(&shared.vfs, path, Access::Read)?;
     let mut start = [0; MAX_HEADER_LEN];
     let read = read_up_to(&file, 0, &mut start)?;
     let line = start[..read].split(|byte| *byte == b'\n').next().unwrap_or(&[]);
@@ -147,7 +162,8 @@ fn read<V: Vfs>(vfs: &V, path: &Path) -> io::Result<(u64, Vec<u8>, Arc<[u8]>)> {
     let header = line.len() as u64 + 1;
     let whole = header.checked_add(note).and_then(|sum| sum.checked_add(payload));
     // No more memory is asked for than there are bytes.
-    if parts.next().is_some() || note > MAX_NOTE_LEN as u64 || whole != Some(uninterrupted(|| file.size())?) {
+    let fits = note <= MAX_NOTE_LEN as u64 && payload <= max_payload(shared.entry_bytes());
+    if parts.next().is_some() || !fits || whole != Some(uninterrupted(|| file.size())?) {
         return Err(invalid());
     }
     let length = |length| usize::try_from(length).map_err(|_| invalid());

@@ -50,9 +50,10 @@ struct Handle<V: Vfs> {
     lock: Arc<V::Lock>,
     /// Held by who writes snapshots.
     snapshots: Arc<Mutex<()>>,
-    // INVARIANT: both are there until the handle is dropped, unless a test has it without a thread.
+    // INVARIANT: there until the handle is dropped, unless a test has it without a thread.
     jobs: Option<mpsc::Sender<Job>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// The writer's, and those that write snapshots.
+    threads: Mutex<Vec<JoinHandle<()>>>,
     /// The writer, where a test has it write on the thread of whoever asks.
     threadless: Option<Mutex<Writer<V>>>,
 }
@@ -126,22 +127,22 @@ impl<V: Vfs> FileStore<V> {
         };
         let snapshots = Arc::default();
         if hooks.without_a_thread {
-            let (jobs, thread, threadless) = (None, Mutex::new(None), Some(Mutex::new(writer)));
+            let (jobs, threads, threadless) = (None, Mutex::default(), Some(Mutex::new(writer)));
             return Ok(Self(Arc::new(Handle {
                 shared,
                 recovery,
                 lock,
                 snapshots,
                 jobs,
-                thread,
+                threads,
                 threadless,
             })));
         }
         let (jobs, queue) = mpsc::channel::<Job>();
         let work = move || queue.into_iter().for_each(|job| job.run(&mut writer));
         let thread = thread::Builder::new().name("countersign-file".into()).spawn(work).map_err(at(dir))?;
-        let (jobs, thread, threadless) = (Some(jobs), Mutex::new(Some(thread)), None);
-        Ok(Self(Arc::new(Handle { shared, recovery, lock, snapshots, jobs, thread, threadless })))
+        let (jobs, threads, threadless) = (Some(jobs), Mutex::new(vec![thread]), None);
+        Ok(Self(Arc::new(Handle { shared, recovery, lock, snapshots, jobs, threads, threadless })))
     }
 
     fn send(&self, job: Job) -> bool {
@@ -171,11 +172,11 @@ impl<V: Vfs> fmt::Debug for FileStore<V> {
 impl<V: Vfs> Drop for Handle<V> {
     fn drop(&mut self) {
         drop(self.jobs.take());
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        // The lock is given up when the writer is gone, so that the directory can be opened again as soon as this returns.
-        // A waker that the writer calls may hold the last handle: then the writer can not wait for itself, and ends soon after.
-        if let Some(thread) = thread.filter(|writer| writer.thread().id() != thread::current().id()) {
-            // A panic of the writer was told already, to whoever waited for it.
+        let threads = std::mem::take(self.threads.get_mut().unwrap_or_else(PoisonError::into_inner));
+        // The lock is given up when they are gone, so that the directory can be opened again as soon as this returns.
+        // A waker that one of them calls may hold the last handle: it can not wait for itself, and ends soon after.
+        for thread in threads.into_iter().filter(|thread| thread.thread().id() != thread::current().id()) {
+            // A panic was told already, to whoever waited for the answer.
             let _ = thread.join();
         }
     }
@@ -223,25 +224,30 @@ impl<V: Vfs> Store for FileStore<V> {
     }
 
     async fn snapshots(&self, size: u64) -> Result<Option<SnapshotSet>, StoreError> {
-        snapshots::newest(&self.0.shared.vfs, &self.0.shared.dir, size).map_err(unavailable)
+        snapshots::newest(&self.0.shared, size).map_err(unavailable)
     }
 
     /// On a thread of its own, since a set may be large and the writer has others to serve.
     async fn put_snapshots(&self, set: SnapshotSet) -> Result<(), StoreError> {
-        let Handle { shared, lock, snapshots, .. } = &*self.0;
+        let Handle { shared, lock, snapshots, threads, .. } = &*self.0;
         let (shared, lock, turn) = (shared.clone(), lock.clone(), snapshots.clone());
         let (reply, answer) = reply::channel();
         let work = move || {
             let kept = {
                 let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-                let Shared { vfs, dir, .. } = &*shared;
-                uninterrupted(|| vfs.open_dir(dir)).and_then(|root| snapshots::keep(vfs, dir, &root, &set))
+                let root = uninterrupted(|| shared.vfs.open_dir(&shared.dir));
+                root.and_then(|root| snapshots::keep(&shared, &root, &set))
             };
             // Whoever is answered may close the store and open it anew.
             drop((shared, lock, turn, set));
             reply.send(kept.map_err(unavailable));
         };
-        thread::Builder::new().name("countersign-snapshots".into()).spawn(work).map_err(unavailable)?;
+        let thread = thread::Builder::new().name("countersign-snapshots".into()).spawn(work);
+        {
+            let mut threads = threads.lock().unwrap_or_else(PoisonError::into_inner);
+            threads.retain(|thread| !thread.is_finished());
+            threads.push(thread.map_err(unavailable)?);
+        }
         answer.await.unwrap_or_else(|| Err(StoreError::Unavailable("the snapshots were not written".into())))
     }
 }

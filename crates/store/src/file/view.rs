@@ -61,6 +61,12 @@ impl<V: Vfs> Shared<V> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many bytes the entries have that are shown.
+    pub(super) fn entry_bytes(&self) -> u64 {
+        let view = self.view();
+        view.sealed.iter().map(|segment| segment.size).sum::<u64>() + view.active.size()
+    }
+
     /// As [`crate::Store::read`].
     pub(super) fn read(&self, from: u64, max: usize) -> Result<Vec<EntryBytes>, StoreError> {
         let max_size = self.max_read_size;

@@ -104,7 +104,7 @@ impl<V: Vfs> Writer<V> {
         for successor in successors.iter().filter(|successor| **successor != end.first) {
             let path = names::segment(&self.shared.dir, *successor);
             if uninterrupted(|| self.shared.vfs.metadata(&path))?.is_some() {
-                return Ok(Some(Disturbance::Successor));
+                return Ok(Some(Disturbance::Successor(*successor)));
             }
         }
         if size == 0 {
@@ -170,10 +170,11 @@ impl<V: Vfs> Writer<V> {
             last: (start, ends[ends.len() - 1]),
             left: end.left.clone(),
         };
-        let cause = match self.disturbed(&after, &[end.head.size, after.head.size]) {
+        // Behind this batch first: whoever began a segment there has taken it for durable, and it stays.
+        let cause = match self.disturbed(&after, &[after.head.size, end.head.size]) {
             Ok(None) => return Ok(ends),
             Ok(Some(what)) => {
-                if matches!(what, Disturbance::Successor) {
+                if matches!(what, Disturbance::Successor(seq) if seq == end.head.size) {
                     // Nobody goes on from here, and nothing but this batch is behind the end that the other goes on from.
                     let _ = self.file.truncate(end.last.1).and_then(|()| self.file.sync());
                 }
@@ -295,7 +296,7 @@ enum Disturbance {
     #[error("another file is in the place of the last segment")]
     Replaced,
     #[error("another writer began the next segment")]
-    Successor,
+    Successor(u64),
     #[error("another writer changed the last entry")]
     LastEntry,
     #[error("another writer replaced the checkpoint")]

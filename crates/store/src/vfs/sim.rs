@@ -174,6 +174,13 @@ impl SimVfs {
         Self::of(disk)
     }
 
+    /// A machine of its own in the same state, where every process was killed and the power was not lost: what was written and not
+    /// synced is in its memory still.
+    #[must_use]
+    pub fn killed(&self) -> Self {
+        Self::of(self.lock().disk.clone())
+    }
+
     /// Loses the power before the call with this index, counted from 0 since the machine was made. That call and every later
     /// one fail, change nothing and are not counted.
     pub fn cut_power_at(&self, call: usize) {

@@ -18,7 +18,7 @@ use std::thread::{self, Thread};
 
 use countersign_core::entry::Head;
 use countersign_store::conformance::Answers;
-use countersign_store::vfs::sim::{Choice, Fault, SimVfs};
+use countersign_store::vfs::sim::{CallKind, Choice, Fault, SimVfs};
 use countersign_store::{AppendError, Batch, BoxError, EntryBytes, Store};
 
 pub(crate) use pool::{Pool, pool};
@@ -102,10 +102,18 @@ pub(crate) struct Name {
     /// The call before which the power was lost; none for after the last.
     pub(crate) cut: Option<usize>,
     pub(crate) choice: Choice,
-    /// The same once more, in the recovery.
-    pub(crate) again: Option<(usize, Choice)>,
+    /// The recoveries that were stopped before a call of their own: by another loss of power, or killed.
+    pub(crate) again: Vec<(usize, Option<Choice>)>,
     /// How many bytes a sector has.
     pub(crate) sector: usize,
+}
+
+impl Name {
+    fn then(&self, cut: usize, choice: Option<Choice>) -> Self {
+        let mut name = self.clone();
+        name.again.push((cut, choice));
+        name
+    }
 }
 
 impl fmt::Display for Name {
@@ -123,10 +131,13 @@ impl fmt::Display for Name {
             Some(cut) => write!(f, "{cut}/{}", self.choice)?,
             None => write!(f, "end/{}", self.choice)?,
         }
-        match &self.again {
-            Some((cut, choice)) => write!(f, "@{cut}/{choice}"),
-            None => Ok(()),
+        for (cut, choice) in &self.again {
+            match choice {
+                Some(choice) => write!(f, "@{cut}/{choice}")?,
+                None => write!(f, "@{cut}/killed")?,
+            }
         }
+        Ok(())
     }
 }
 
@@ -141,6 +152,8 @@ pub(crate) struct Tally {
     pub(crate) cut_unproven: u64,
     /// Losses of power in a recovery, counted as for `states`.
     pub(crate) in_recovery: u64,
+    /// Recoveries that were killed, after which the power was lost once another had gone through.
+    pub(crate) killed: u64,
     /// Acknowledged entries that were looked for, over all states that were opened.
     pub(crate) acknowledged: u64,
     /// Each with the state's name.
@@ -165,9 +178,9 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} crash states, {} of them different, {} opened only by cutting what is not proved, {} in recoveries; \
-             {} times an acknowledged entry was looked for",
-            self.states, self.opened, self.cut_unproven, self.in_recovery, self.acknowledged
+            "{} crash states, {} of them different, {} opened only by cutting what is not proved, {} in recoveries, \
+             {} recoveries killed; {} times an acknowledged entry was looked for",
+            self.states, self.opened, self.cut_unproven, self.in_recovery, self.killed, self.acknowledged
         )?;
         for failure in self.failures.iter().take(20) {
             writeln!(f, "FAILED COUNTERSIGN_CRASH='{failure}")?;
@@ -225,8 +238,14 @@ impl<'s, S: Subject> Explorer<'s, S> {
                 self.judge(&aftermath.disk(choice), &answers, &name, &mut judged, None);
             }
         }
-        // Once more without a loss of power: what is in memory is shown again, and must not be shown for saved.
-        self.judge(&vfs, &answers, &run.name(Choice::Seed(1)), &mut HashSet::new(), None);
+        // Once more without a loss of power: what is in memory is shown again, and must not be shown for saved. Without the last word
+        // of the writer too, and where this recovery is killed and another follows (F-02, F-03).
+        let name = run.name(Choice::Seed(1));
+        if hit && fault == Fault::Io && vfs.calls().get(call).is_some_and(|call| call.kind == CallKind::Sync)
+        {
+            self.kill_recovery(&vfs, &answers, &name, None);
+        }
+        self.judge(&vfs, &answers, &name, &mut HashSet::new(), None);
         (outcomes, hit)
     }
 
@@ -280,17 +299,14 @@ impl<'s, S: Subject> Explorer<'s, S> {
         name: &Name,
         entries: &[EntryBytes],
     ) {
-        let whole = disk();
-        let opened = self.open(&whole);
-        let calls = whole.calls();
-        drop(opened);
+        self.kill_recovery(&disk(), answers, name, Some(entries));
         let mut judged = HashSet::new();
-        for cut in (0..calls.len()).filter(|call| calls[*call].kind.changes()) {
+        for cut in self.recovery_calls(&disk()) {
             let machine = disk();
             machine.cut_power_at(cut);
             drop(self.open(&machine));
             for (choice, disk) in machine.aftermath().disks() {
-                let name = Name { again: Some((cut, choice)), ..name.clone() };
+                let name = name.then(cut, Some(choice));
                 self.tally.states += 1;
                 self.tally.in_recovery += 1;
                 if self.is_wanted(&name) {
@@ -298,6 +314,55 @@ impl<'s, S: Subject> Explorer<'s, S> {
                 }
             }
         }
+    }
+
+    /// Kills the recovery of a machine before each of its calls, and has another go through: what that one shows, it has saved. Or has
+    /// the other lose the power, at each call.
+    fn kill_recovery(
+        &mut self,
+        machine: &SimVfs,
+        answers: &Answers,
+        name: &Name,
+        entries: Option<&[EntryBytes]>,
+    ) {
+        let mut judged = HashSet::new();
+        for cut in self.recovery_calls(&machine.killed()) {
+            let name = name.then(cut, None);
+            let killed = {
+                let machine = machine.killed();
+                machine.cut_power_at(cut);
+                drop(self.open(&machine));
+                machine.killed()
+            };
+            self.tally.killed += 1;
+            if self.is_wanted(&name) {
+                self.judge(&killed.killed(), answers, &name, &mut HashSet::new(), entries);
+            }
+            if killed.is_safe() {
+                // It is as after a loss of power.
+                continue;
+            }
+            for cut in self.recovery_calls(&killed.killed()) {
+                let machine = killed.killed();
+                machine.cut_power_at(cut);
+                drop(self.open(&machine));
+                let aftermath = machine.aftermath();
+                for choice in (0..DISKS_AFTER_A_FAULT).map(Choice::Seed) {
+                    let name = name.then(cut, Some(choice));
+                    self.tally.in_recovery += 1;
+                    if self.is_wanted(&name) {
+                        self.judge(&aftermath.disk(choice), answers, &name, &mut judged, entries);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The calls of a recovery that change something.
+    fn recovery_calls(&self, machine: &SimVfs) -> Vec<usize> {
+        drop(self.open(machine));
+        let calls = machine.calls();
+        (0..calls.len()).filter(|call| calls[*call].kind.changes()).collect()
     }
 
     fn is_wanted(&self, name: &Name) -> bool {
@@ -516,7 +581,7 @@ impl Run<'_> {
             fault: self.fault,
             cut: self.cut,
             choice,
-            again: None,
+            again: Vec::new(),
             sector: self.sector,
         }
     }
