@@ -1,6 +1,6 @@
 //! Every crash that can be thought of, on the file store in a simulated machine.
 //!
-//! With `COUNTERSIGN_SOAK=1` the long ones too: double crashes of all workloads of two operations, and workloads of four.
+//! With `COUNTERSIGN_SOAK=1` the long ones too: workloads of four operations, and 20 million crashes in recoveries.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,7 +14,9 @@ use countersign_store::file::{FileStore, Options};
 use countersign_store::vfs::Vfs as _;
 use countersign_store::vfs::sim::{CallKind, Choice, Fault, SimVfs};
 use countersign_store::{AppendError, BoxError, Store as _};
-use explorer::{EMPTY, Explorer, How, Op, Outcome, Subject, block_on, pool, workloads};
+use explorer::{
+    EMPTY, Explorer, How, Op, Outcome, Subject, block_on, explore_all, looks_at_all, pool, workloads,
+};
 use planted::{Mistake, Planted};
 
 const DIR: &str = "/ledger";
@@ -62,26 +64,24 @@ fn soak() -> bool {
 /// 4,096 of them where there are more. Of shorter ones once more with sectors half as long, which are torn in more ways.
 #[test]
 fn no_crash_loses_what_was_acknowledged() {
-    let mut explorer = Explorer::new(&FILES);
+    let mut states = 0;
     for (sector, most) in if soak() { [(512, 4), (256, 3)] } else { [(512, 3), (256, 1)] } {
-        explorer.sector = sector;
-        for ops in workloads(&Op::ALL, most) {
-            explorer.explore(&ops, false);
-        }
+        let tally = explore_all(&FILES, sector, &workloads(&Op::ALL, most), false, u64::MAX);
+        tally.assert_sound();
+        states += tally.states;
     }
-    explorer.tally.assert_sound();
-    assert!(explorer.looks_at_all() <= (explorer.tally.states >= 200_000), "too few: {}", explorer.tally);
+    assert!(looks_at_all() <= (states >= 200_000), "only {states} states");
 }
 
-/// As before, and in every recovery once more: it comes to what one recovery comes to.
+/// As before, and in every recovery once more, and with recoveries killed: it comes to what one recovery comes to. In soak 20 million
+/// states, of workloads of up to three operations.
 #[test]
 fn f02_no_crash_in_a_recovery_changes_what_it_comes_to() {
-    let mut explorer = Explorer::new(&FILES);
-    for ops in &workloads(&Op::ALL, if soak() { 2 } else { 1 }) {
-        explorer.explore(ops, true);
-    }
-    explorer.tally.assert_sound();
-    assert!(explorer.tally.in_recovery > 0 && explorer.tally.killed > 0);
+    let (most, enough) = if soak() { (3, 20_000_000) } else { (1, u64::MAX) };
+    let tally = explore_all(&FILES, 512, &workloads(&Op::ALL, most), true, enough);
+    tally.assert_sound();
+    assert!(tally.in_recovery > 0 && tally.killed > 0);
+    assert!((looks_at_all() && soak()) <= (tally.states >= enough), "{tally}");
 }
 
 const FAULTS: [Fault; 6] =
@@ -104,7 +104,7 @@ fn f03_f13_no_fault_of_any_call_loses_what_was_acknowledged() {
     println!("{hits} faults");
     explorer.tally.assert_sound();
     assert!(hits > 5_000, "only {hits} faults happened");
-    assert!(explorer.looks_at_all() <= (explorer.tally.killed > 1_000), "{}", explorer.tally);
+    assert!(looks_at_all() <= (explorer.tally.killed > 1_000), "{}", explorer.tally);
 }
 
 /// Who takes away the last word of a writer whose sync failed does not make a plain sync prove anything (F-03).

@@ -13,6 +13,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
@@ -74,6 +75,11 @@ impl Op {
             Self::Close => "close",
         }
     }
+}
+
+/// Whether no state was asked for by name.
+pub(crate) fn looks_at_all() -> bool {
+    std::env::var_os("COUNTERSIGN_CRASH").is_none()
 }
 
 /// Every workload of at most `most` operations, the shorter ones first; the first has none.
@@ -150,7 +156,7 @@ pub(crate) struct Tally {
     pub(crate) opened: u64,
     /// Those that opened only with the choice to cut what is not proved.
     pub(crate) cut_unproven: u64,
-    /// Losses of power in a recovery, counted as for `states`.
+    /// Those of them in which the power was lost in a recovery.
     pub(crate) in_recovery: u64,
     /// Recoveries that were killed, after which the power was lost once another had gone through.
     pub(crate) killed: u64,
@@ -161,6 +167,17 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    fn add(&mut self, other: Self) {
+        let Self { states, opened, cut_unproven, in_recovery, killed, acknowledged, failures } = other;
+        self.states += states;
+        self.opened += opened;
+        self.cut_unproven += cut_unproven;
+        self.in_recovery += in_recovery;
+        self.killed += killed;
+        self.acknowledged += acknowledged;
+        self.failures.extend(failures);
+    }
+
     /// # Panics
     /// If a store failed.
     pub(crate) fn assert_sound(&self) {
@@ -247,11 +264,6 @@ impl<'s, S: Subject> Explorer<'s, S> {
         }
         self.judge(&vfs, &answers, &name, &mut HashSet::new(), None);
         (outcomes, hit)
-    }
-
-    /// Whether it was not told to look at one state alone.
-    pub(crate) fn looks_at_all(&self) -> bool {
-        self.only.is_none()
     }
 
     /// Looks at one state alone.
@@ -349,6 +361,7 @@ impl<'s, S: Subject> Explorer<'s, S> {
                 let aftermath = machine.aftermath();
                 for choice in (0..DISKS_AFTER_A_FAULT).map(Choice::Seed) {
                     let name = name.then(cut, Some(choice));
+                    self.tally.states += 1;
                     self.tally.in_recovery += 1;
                     if self.is_wanted(&name) {
                         self.judge(&aftermath.disk(choice), answers, &name, &mut judged, entries);
@@ -551,6 +564,39 @@ impl<'s, S: Subject> Explorer<'s, S> {
         }
         Ok(entries)
     }
+}
+
+/// Loses the power at every step of each of these workloads, on all cores, until there were `enough` states.
+pub(crate) fn explore_all<S: Subject + Sync>(
+    subject: &S,
+    sector: usize,
+    workloads: &[Vec<Op>],
+    crash_in_recovery: bool,
+    enough: u64,
+) -> Tally {
+    let (next, states) = (AtomicUsize::new(0), AtomicU64::new(0));
+    let explore = || {
+        let mut explorer = Explorer::new(subject);
+        explorer.sector = sector;
+        while states.load(Ordering::Relaxed) < enough
+            && let Some(ops) = workloads.get(next.fetch_add(1, Ordering::Relaxed))
+        {
+            let before = explorer.tally.states;
+            explorer.explore(ops, crash_in_recovery);
+            states.fetch_add(explorer.tally.states - before, Ordering::Relaxed);
+        }
+        explorer.tally
+    };
+    let mut tally = Tally::default();
+    thread::scope(|scope| {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let explorers: Vec<_> = (0..cores).map(|_| scope.spawn(explore)).collect();
+        for explorer in explorers {
+            tally.add(explorer.join().expect("what panics is told in the tally"));
+        }
+    });
+    tally.failures.sort();
+    tally
 }
 
 /// What came of an append.
