@@ -1,4 +1,5 @@
-//! Keeps docs/reliability.md true: every fault has a row, and every test that it names exists.
+//! Keeps docs/reliability.md and docs/threat-model.md true: every fault and every adversary has a row, and every test that they name
+//! exists.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,33 +29,70 @@ fn functions(folder: &Path, found: &mut BTreeSet<String>) {
     }
 }
 
-fn page() -> String {
-    fs::read_to_string(root().join("docs/reliability.md")).expect("docs/reliability.md is there")
+fn page(name: &str) -> String {
+    fs::read_to_string(root().join("docs").join(name)).expect("the page is there")
+}
+
+/// The names of all tests, and of all scenario files.
+fn tests() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for folder in ["crates", "tests"] {
+        functions(&root().join(folder), &mut found);
+    }
+    for folder in ["attacks", "requirements", "rules"] {
+        let files = fs::read_dir(root().join("tests/scenarios").join(folder)).expect("the folder is there");
+        let stem = |file: fs::DirEntry| Some(file.path().file_stem()?.to_str()?.to_owned());
+        found.extend(files.filter_map(|file| stem(file.expect("a readable folder"))));
+    }
+    found
 }
 
 /// What stands between backticks in a line and is the name of a test.
 fn tests_in(line: &str) -> impl Iterator<Item = &str> {
-    let is_name = |text: &&str| {
-        text.contains('_') && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
-    };
+    let is_name = |text: &&str| text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
     line.split('`').skip(1).step_by(2).filter(is_name)
 }
 
 #[test]
 fn every_test_that_is_named_exists() {
-    let mut found = BTreeSet::new();
-    for folder in ["crates", "tests"] {
-        functions(&root().join(folder), &mut found);
+    let found = tests();
+    for name in ["reliability.md", "threat-model.md"] {
+        let page = page(name);
+        let rows = page.lines().filter(|line| line.starts_with("| ") || line.starts_with("Shown"));
+        // Of the other page, other names stand between backticks too, none of them with an underscore.
+        let named: Vec<&str> = match name {
+            "threat-model.md" => rows.flat_map(|row| tests_in(last_cell(row))).collect(),
+            _ => rows.flat_map(tests_in).filter(|name| name.contains('_')).collect(),
+        };
+        let missing: Vec<_> = named.iter().filter(|name| !found.contains(**name)).collect();
+        assert!(missing.is_empty(), "docs/{name} names tests that are not there: {missing:#?}");
     }
-    let page = page();
-    let rows = page.lines().filter(|line| line.starts_with("| ") || line.starts_with("Shown"));
-    let missing: Vec<_> = rows.flat_map(tests_in).filter(|name| !found.contains(*name)).collect();
-    assert!(missing.is_empty(), "docs/reliability.md names tests that are not there: {missing:#?}");
+}
+
+/// What stands in the last cell of a row of a table.
+fn last_cell(row: &str) -> &str {
+    row.trim_end_matches(['|', ' ']).rsplit('|').next().unwrap_or("")
+}
+
+#[test]
+fn every_adversary_and_every_attack_names_its_tests() {
+    let page = page("threat-model.md");
+    let tables =
+        page.split("## ").filter(|part| part.starts_with("Adversaries") || part.starts_with("Evidence"));
+    let mut rows = 0;
+    for row in tables.flat_map(str::lines).filter(|line| line.starts_with("| ") && !line.starts_with("| ---"))
+    {
+        if !row.ends_with("| tests |") {
+            rows += 1;
+            assert!(tests_in(last_cell(row)).next().is_some(), "names no test: {row}");
+        }
+    }
+    assert!(rows > 20, "the tables are not where they were");
 }
 
 #[test]
 fn every_fault_has_a_test_or_says_not_yet() {
-    let page = page();
+    let page = page("reliability.md");
     for number in 1..=25 {
         let start = format!("| F-{number:02} |");
         let mut rows = page.lines().filter(|line| line.starts_with(&start));
