@@ -9,8 +9,8 @@ use countersign_core::digest::{Digest, sha256};
 use countersign_core::entry::Entry;
 use countersign_core::event::Event;
 use countersign_core::time::Timestamp;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::governance::{Ending, JudgedEntry, State};
 
@@ -93,11 +93,7 @@ pub trait Projection: Serialize + DeserializeOwned + Default + Clone + Send + Sy
     /// # Errors
     /// [`CodecError`] where they are none of its, or not all of them are.
     fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        match postcard::take_from_bytes(bytes) {
-            Ok((state, [])) => Ok(state),
-            Ok((_, rest)) => Err(CodecError::Trailing { count: rest.len() }),
-            Err(error) => Err(CodecError::Decode(error)),
-        }
+        read(bytes)
     }
 
     /// SHA-256 of [`Self::encode`]: equal for equal states, on every machine.
@@ -197,6 +193,21 @@ pub enum CodecError {
         /// How many.
         count: usize,
     },
+    /// The bytes make a state that no entries lead to: its parts do not fit together.
+    #[error("the state contradicts itself: {what}")]
+    Contradiction {
+        /// What does not fit.
+        what: &'static str,
+    },
+}
+
+/// The value with these bytes.
+pub(crate) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CodecError> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Ok(value),
+        Ok((_, rest)) => Err(CodecError::Trailing { count: rest.len() }),
+        Err(error) => Err(CodecError::Decode(error)),
+    }
 }
 
 /// The digest of a state with these bytes: SHA-256 over them, so that any tool can check a snapshot's payload.

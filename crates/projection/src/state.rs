@@ -2,23 +2,25 @@
 
 use std::convert::Infallible;
 
-use countersign_core::digest::LeafHash;
-use countersign_core::entry::Head;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::governance::State;
-use crate::projection::{Projection, Step};
+use crate::projection::{CodecError, Projection, Step, read};
 
 impl Projection for State {
     const NAME: &'static str = "governance";
-    const VERSION: u64 = 2;
+    const VERSION: u64 = 3;
     const LOOKS_BACK: bool = false;
     type Error = Infallible;
 
     fn apply(&mut self, step: &Step<'_>) -> Result<(), Infallible> {
         self.fold(step.judged());
         Ok(())
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        Self::restored(read(bytes)?).map_err(|what| CodecError::Contradiction { what })
     }
 }
 
@@ -31,9 +33,6 @@ impl Serialize for State {
 
 impl<'de> Deserialize<'de> for State {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (size, leaf, recorded_at, live) = Deserialize::deserialize(deserializer)?;
-        let head = Head { size, leaf: LeafHash::new(leaf) };
-        Self::restored(head, recorded_at, live)
-            .ok_or_else(|| D::Error::custom("a grant has a number that is no name's"))
+        Self::restored(Deserialize::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }

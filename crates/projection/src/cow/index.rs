@@ -129,6 +129,16 @@ impl<H: Copy> HintedIndex<H> {
         page[lower_bound(page, tag)..].iter().take_while(move |entry| entry.tag() == tag)
     }
 
+    /// Returns whether `same` holds of no two slots whose entries may have the same hash. Keys that are the same have the same hash, so this
+    /// tells whether any is there twice.
+    pub fn is_injective(&self, mut same: impl FnMut(u32, u32) -> bool) -> bool {
+        self.pages.iter().all(|page| {
+            page.chunk_by(|one, other| one.tag == other.tag).all(|run| {
+                (1..run.len()).all(|at| run[..at].iter().all(|one| !same(one.slot(), run[at].slot())))
+            })
+        })
+    }
+
     /// As [`SlotIndex::insert`], with a hint. A key may be there several times, for who asks for [all](Self::candidates).
     pub fn insert_hinted(&mut self, hash: u64, slot: u32, hint: H, rehash: impl FnMut(u32) -> u64) {
         if self.len >= self.pages.len() * PAGE_MEAN {

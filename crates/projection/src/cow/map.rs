@@ -214,6 +214,13 @@ impl<K: Ord + Clone, V: Clone> OrdMap<K, V> {
         Some(leaves.into_map())
     }
 
+    /// Returns a map of entries that come in any order, or `None` where two have the same key.
+    pub fn from_unsorted(entries: impl IntoIterator<Item = (K, V)>) -> Option<Self> {
+        let mut entries: Vec<(K, V)> = entries.into_iter().collect();
+        entries.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        Self::from_ascending(entries)
+    }
+
     /// Returns a map of leaves already sorted by key, without equal keys.
     fn from_sorted(leaves: Vec<Arc<[(K, V)]>>, len: usize) -> Self {
         let mut level: Children<K, V> =

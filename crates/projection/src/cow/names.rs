@@ -32,6 +32,11 @@ impl Names {
         Self { key, ..Self::default() }
     }
 
+    /// Returns the key that its index hashes with.
+    pub fn key(&self) -> HashKey {
+        self.key
+    }
+
     /// Returns the number of names.
     pub fn len(&self) -> usize {
         self.ends.len()

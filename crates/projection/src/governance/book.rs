@@ -9,10 +9,11 @@ use countersign_core::policy::{Applies, Clause, ExceptionRule, PathRule, PolicyD
 use countersign_core::time::Seconds;
 use serde::{Deserialize, Serialize};
 
-use super::keyring::KeyNo;
-use super::people::PrincipalNo;
+use super::keyring::{KeyNo, Keyring};
+use super::people::{People, PrincipalNo};
 use super::refusal::{Refusal, RefusalCode};
-use super::stored::{Hash, Millis, Stored};
+use super::resources::check_document;
+use super::stored::{Contradiction, Hash, Millis, Stored, sound};
 
 /// One published version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,6 +91,34 @@ impl Subject<'_> {
 }
 
 impl Book {
+    /// Checks what was read.
+    pub(crate) fn check(&self, people: &People, keys: &Keyring, size: u64) -> Result<(), Contradiction> {
+        sound(self.opened || self.versions.is_empty(), "a policy is there that was never published")?;
+        for (name, versions) in self.versions.iter() {
+            sound(versions.all().next().is_some(), "a policy has no version")?;
+            for policy in versions.all() {
+                sound(policy.event.name.as_str() == name, "a policy stands under another name than its own")?;
+                sound(check_document(policy.document()).is_ok(), "a policy is none that the rules admit")?;
+                let known = policy.authors.iter().all(|no| people.has(*no))
+                    && policy.signed_by.iter().all(|no| keys.has(*no));
+                sound(
+                    known && policy.seq < size,
+                    "a policy is by somebody who is not there, or is yet to come",
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts in force what begins by `at`.
+    pub(crate) fn promote(&mut self, at: Millis) {
+        for versions in Arc::make_mut(&mut self.versions).values_mut() {
+            if let Some(next) = versions.scheduled.take_if(|next| next.from <= at) {
+                versions.current = Some(next);
+            }
+        }
+    }
+
     pub(crate) fn get(&self, name: &Label) -> Option<&Versions> {
         self.versions.get(name.as_str())
     }

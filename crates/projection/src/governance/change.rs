@@ -231,10 +231,7 @@ impl Live {
             }
             Change::Retire { key } => self.end_key(*key, seq),
             Change::Compromise { key, from } => self.compromise(*key, *from, at, seq, endings),
-            Change::Assign { right } => {
-                self.remember_until(digest, right.until);
-                self.rights.insert(digest, right.clone());
-            }
+            Change::Assign { right } => self.rights.insert(digest, right.clone()),
             Change::EndRight { id } => self.end_right(id, at, endings),
             Change::PutResource { resource, tier, environment, process, governed_by } => {
                 let facts = Facts {
@@ -267,9 +264,7 @@ impl Live {
                 self.book.remove_if_empty(name);
             }
             Change::Request { request } => {
-                for person in &request.counted {
-                    *self.people.open_requests.get_or_insert_with(person, || 0) += 1;
-                }
+                self.people.count_request(&request.counted);
                 self.requests.insert(digest, Request { leaf: *leaf, ..request.clone() });
             }
             Change::Approve { request, approval } => self.requests.approve(request, approval.clone()),

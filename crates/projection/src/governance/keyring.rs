@@ -2,10 +2,11 @@
 
 use countersign_core::digest::KeyId;
 use countersign_core::key::PUBLIC_KEY_LEN;
+use countersign_core::wire::KeyBytes;
 use serde::{Deserialize, Serialize};
 
 use super::people::PrincipalNo;
-use super::stored::{Hash, LazyKey};
+use super::stored::{Contradiction, Hash, LazyKey, sound};
 use crate::cow::{CowVec, SlotIndex};
 
 /// Number of a key in the state.
@@ -65,6 +66,31 @@ impl<'de> Deserialize<'de> for Keyring {
 }
 
 impl Keyring {
+    /// Checks what was read, but for whose the keys are; `size` is how many entries there are.
+    pub(crate) fn check(&self, people: usize, size: u64) -> Result<(), Contradiction> {
+        for (_, key) in self.iter() {
+            sound(
+                *KeyBytes(*key.public.bytes()).key_id().as_bytes() == key.id,
+                "a key has another one's id",
+            )?;
+            let entries = [Some(key.admitted), key.ended];
+            sound(
+                entries.iter().flatten().all(|seq| *seq < size),
+                "a key began or ended after the last entry",
+            )?;
+            let known = key.enrollers.iter().all(|no| (*no as usize) < people)
+                && key.rests_on.iter().all(|no| self.has(*no));
+            sound(known, "a key rests on somebody or something that is not there")?;
+            sound(key.serials.is_sound(), "serials that no key has used")?;
+        }
+        let same = |one, other| self.record(one).id == self.record(other).id;
+        sound(self.by_id.0.is_injective(same), "a key is there twice")
+    }
+
+    pub(crate) fn has(&self, no: KeyNo) -> bool {
+        (no as usize) < self.records.len()
+    }
+
     pub(crate) fn find(&self, id: &KeyId) -> Option<KeyNo> {
         self.by_id.0.find(first_bytes(id.as_bytes()), |no| self.record(no).id == *id.as_bytes())
     }
@@ -148,6 +174,22 @@ impl Serials {
         self.highest
     }
 
+    /// Whether some use of serials leads here.
+    fn is_sound(&self) -> bool {
+        let Some(highest) = self.highest else { return *self == Self::default() };
+        let used = |below: u64| self.gaps.as_deref().is_some_and(|bits| bit(bits, below));
+        let fits = (1..=SERIAL_WINDOW).contains(&self.run) && self.run - 1 <= highest;
+        fits && match &self.gaps {
+            None => true,
+            Some(_) => {
+                (0..self.run).all(used)
+                    && !used(self.run)
+                    && (self.run..SERIAL_WINDOW).any(used)
+                    && !(highest.saturating_add(1)..SERIAL_WINDOW).any(used)
+            }
+        }
+    }
+
     pub(crate) fn record(&mut self, serial: u64) {
         let Some(highest) = self.highest else {
             *self = Self { highest: Some(serial), run: 1, gaps: None };
@@ -179,6 +221,13 @@ impl Serials {
     }
 }
 
+#[cfg(test)]
+impl Serials {
+    pub(crate) fn spoil(&mut self) {
+        self.run = u64::MAX;
+    }
+}
+
 fn bit(bits: &[u64; 16], index: u64) -> bool {
     bits.get((index / 64) as usize).is_some_and(|word| word >> (index % 64) & 1 == 1)
 }
@@ -207,8 +256,33 @@ mod tests {
                     used.insert(serial);
                     base = base.max(serial);
                 }
+                prop_assert!(serials.is_sound(), "{:?}", serials);
             }
         }
+    }
+
+    #[test]
+    fn serials_that_no_use_leads_to_are_told_from_others() {
+        let gaps = |bits: &[u64]| {
+            let mut all = Box::new([0; 16]);
+            bits.iter().for_each(|bit| all[(bit / 64) as usize] |= 1 << (bit % 64));
+            Some(all)
+        };
+        let cases = [
+            ("none used, and a run", None, 1, None),
+            ("one used, and no run", Some(9), 0, None),
+            ("a run longer than the window", Some(9_999), SERIAL_WINDOW + 1, None),
+            ("a run that begins below 0", Some(8), 10, None),
+            ("a run that its bits do not show", Some(99), 2, gaps(&[0, 2, 5])),
+            ("bits that show a longer run", Some(99), 1, gaps(&[0, 1, 5])),
+            ("bits without a gap", Some(99), 2, gaps(&[0, 1])),
+            ("bits below 0", Some(3), 1, gaps(&[0, 3, 4])),
+        ];
+        for (name, highest, run, gaps) in cases {
+            assert!(!Serials { highest, run, gaps }.is_sound(), "case: {name}");
+        }
+        assert!(Serials { highest: Some(3), run: 1, gaps: gaps(&[0, 3]) }.is_sound());
+        assert!(Serials { highest: Some(9), run: 10, gaps: None }.is_sound());
     }
 
     #[test]

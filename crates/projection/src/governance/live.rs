@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::keyring::{KeyNo, first_bytes};
 use super::people::{People, PrincipalNo};
 use super::spelled::{Spelled, Spelling};
-use super::stored::{FOREVER, Hash, Millis, NO_SLOT, Stored};
+use super::stored::{Contradiction, FOREVER, Hash, Millis, NO_SLOT, Stored, sound};
 use super::things::{ResourceNo, Things};
 use crate::cow::{Arena, HashKey, Names, OrdMap, OrdSet, SlotIndex};
 
@@ -96,11 +96,25 @@ pub(crate) struct Class {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Requests {
     open: OrdMap<Hash, Arc<Request>>,
+    // All that follows is derived.
+    #[serde(skip)]
     by_approval: OrdMap<Hash, Hash>,
+    #[serde(skip)]
     due: OrdSet<(Millis, Hash)>,
 }
 
 impl Requests {
+    /// Derives what reading leaves out.
+    pub(crate) fn index(&mut self) -> Result<(), Contradiction> {
+        let due = self.open.iter().map(|(digest, request)| ((request.expires, *digest), ()));
+        self.due = OrdSet::from_unsorted(due).expect("each request is there once");
+        let approvals = self.open.iter().flat_map(|(digest, request)| {
+            request.approvals.iter().map(|approval| (approval.digest, *digest))
+        });
+        self.by_approval = OrdMap::from_unsorted(approvals).ok_or("an approval is there twice")?;
+        Ok(())
+    }
+
     pub(crate) fn get(&self, digest: &Hash) -> Option<&Arc<Request>> {
         self.open.get(digest)
     }
@@ -257,12 +271,22 @@ impl Grants {
         Some(grant)
     }
 
-    /// Builds the index by names, which reading leaves out since it needs what is read elsewhere. None where a grant has a number
-    /// that is no name's.
-    pub(crate) fn index(&mut self, people: &People, things: &Things) -> Option<()> {
+    /// Builds the index by names, which reading leaves out since it needs what is read elsewhere, and checks the rest.
+    pub(crate) fn index(
+        &mut self,
+        key: HashKey,
+        people: &People,
+        things: &Things,
+    ) -> Result<(), Contradiction> {
+        sound(self.roles.key() == key, "roles are hashed with another key")?;
+        sound(self.roles.iter().all(|role| Role::new(role).is_ok()), "a role has a name that none has")?;
+        let digest = |slot| self.arena.get(slot).map(|grant| grant.digest);
+        let same = |one, other| digest(one) == digest(other);
+        sound(self.by_digest.0.is_injective(same), "a grant is there twice")?;
         let spelling = Spelling::new(people, things, &self.roles);
-        self.by_names = Spelled::of(self.arena.iter(), spelling)?;
-        Some(())
+        let by_names = Spelled::of(self.arena.iter(), spelling);
+        self.by_names = by_names.ok_or("a grant has a number that is no name's")?;
+        Ok(())
     }
 
     /// The slots and the names of roles: all that is not derived.
@@ -272,12 +296,9 @@ impl Grants {
 
     /// Grants that were read, found by everything but names, as [`Self::index`] adds them.
     pub(crate) fn of_parts(roles: Names, arena: Arena<Grant>) -> Self {
-        /// A set of pairs; each pair stands for a slot, so that no two are equal.
         fn set<K: Ord + Copy>(pairs: impl Iterator<Item = (K, u32)>) -> OrdSet<(K, u32)> {
-            let mut pairs: Vec<(K, u32)> = pairs.collect();
-            pairs.sort_unstable();
-            OrdSet::from_ascending(pairs.into_iter().map(|pair| (pair, ())))
-                .expect("sorted, and without equal ones")
+            let set = OrdSet::from_unsorted(pairs.map(|pair| (pair, ())));
+            set.expect("each pair stands for a slot, so that no two are equal")
         }
         let hashes = arena.iter().map(|(slot, grant)| (first_bytes(&grant.digest), slot));
         Self {
@@ -299,6 +320,15 @@ impl Grants {
     }
 }
 
+#[cfg(test)]
+impl Grants {
+    /// Changes every grant, and not what finds it.
+    pub(crate) fn spoil(&mut self, spoil: impl Fn(&mut Grant)) {
+        let slots: Vec<u32> = self.arena.iter().map(|(slot, _)| slot).collect();
+        slots.into_iter().for_each(|slot| spoil(self.arena.get_mut(slot).expect("a live slot")));
+    }
+}
+
 impl Grant {
     pub(crate) fn class(&self) -> Option<u32> {
         (self.class != NO_SLOT).then_some(self.class)
@@ -310,12 +340,13 @@ impl Grant {
 pub(crate) struct Exceptions {
     pub(crate) personal: OrdMap<Hash, Arc<Personal>>,
     pub(crate) classes: Arena<Class, 16>,
-    /// When personal exceptions run out, and when classes are due for review.
+    /// When personal exceptions run out, and when classes are due for review. Derived.
+    #[serde(skip)]
     pub(crate) due: OrdSet<(Millis, Due)>,
 }
 
 /// Something that falls due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Due {
     /// A personal exception runs out.
     Personal(Hash),
@@ -324,6 +355,15 @@ pub(crate) enum Due {
 }
 
 impl Exceptions {
+    /// Derives what reading leaves out: at the time of the last entry, classes whose review was due before have been reviewed or not.
+    pub(crate) fn index(&mut self, recorded_at: Millis) {
+        let personal =
+            self.personal.iter().map(|(digest, personal)| (personal.until, Due::Personal(*digest)));
+        let classes = self.classes.iter().map(|(slot, class)| (class.until, Due::Class(slot)));
+        let due = personal.chain(classes.filter(|(until, _)| *until > recorded_at));
+        self.due = OrdSet::from_unsorted(due.map(|due| (due, ()))).expect("each exception is there once");
+    }
+
     /// The class that was opened for this declaration of a policy of this name. A policy that is published again with the
     /// same words keeps its classes; other words need another exception.
     pub(crate) fn class(&self, policy: &Label, declared: &StandingClass) -> Option<(u32, &Class)> {

@@ -21,6 +21,7 @@ mod people;
 mod query;
 mod refusal;
 mod resources;
+mod restored;
 mod rights;
 mod spelled;
 mod state;

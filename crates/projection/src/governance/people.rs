@@ -6,7 +6,8 @@ use countersign_core::event::PrincipalKind;
 use countersign_core::id::{Person, Principal};
 use serde::{Deserialize, Serialize};
 
-use super::stored::{Hash, Millis, Stored};
+use super::keyring::Keyring;
+use super::stored::{Contradiction, Hash, Millis, Stored, sound};
 use crate::cow::{CowVec, HashKey, Names, OrdMap, OrdSet};
 
 /// Number of a principal in the state.
@@ -23,8 +24,11 @@ pub(crate) struct PrincipalRecord {
     pub(crate) persons: Persons,
     /// Whose it was before, with the instant until which it was.
     pub(crate) past: Vec<(Millis, Persons)>,
-    /// Numbers of its live keys.
+    /// Numbers of its live keys, ascending. Derived.
+    #[serde(skip)]
     pub(crate) keys: Vec<u32>,
+    /// Whether a key was ever its own. Derived.
+    #[serde(skip)]
     pub(crate) had_key: bool,
     pub(crate) departed: bool,
 }
@@ -34,13 +38,19 @@ pub(crate) struct PrincipalRecord {
 pub(crate) struct People {
     names: Names,
     records: CowVec<PrincipalRecord>,
-    /// Lower-case spelling, by number in `lower`, with each principal spelled so.
-    lower: Names,
-    twins: OrdSet<(u32, PrincipalNo)>,
     persons: Names,
+    // All that follows is derived.
+    /// Lower-case spelling, by number in `lower`, with each principal spelled so.
+    #[serde(skip)]
+    lower: Names,
+    #[serde(skip)]
+    twins: OrdSet<(u32, PrincipalNo)>,
+    #[serde(skip)]
     lower_persons: Names,
+    #[serde(skip)]
     by_person: OrdSet<(PersonNo, PrincipalNo)>,
     /// Open requests counted against each person who made them.
+    #[serde(skip)]
     pub(crate) open_requests: OrdMap<PersonNo, u32>,
 }
 
@@ -49,12 +59,63 @@ impl People {
         Self {
             names: Names::new(key),
             records: CowVec::new(),
+            persons: Names::new(key),
             lower: Names::new(key),
             twins: OrdSet::new(),
-            persons: Names::new(key),
             lower_persons: Names::new(key),
             by_person: OrdSet::new(),
             open_requests: OrdMap::new(),
+        }
+    }
+
+    /// Derives what reading leaves out, but for what requests count, and checks the rest.
+    pub(crate) fn index(&mut self, key: HashKey, keys: &Keyring) -> Result<(), Contradiction> {
+        sound(self.names.key() == key && self.persons.key() == key, "people are hashed with another key")?;
+        sound(
+            self.names.len() == self.records.len(),
+            "there are more or fewer principals than names of them",
+        )?;
+        self.lower_persons = Names::new(key);
+        for name in self.persons.iter() {
+            sound(Person::new(name).is_ok(), "a person has a name that none has")?;
+            self.lower_persons.intern(&name.to_ascii_lowercase());
+        }
+        self.lower = Names::new(key);
+        let (mut twins, mut by_person) = (Vec::new(), Vec::new());
+        for ((no, name), record) in (0..).zip(self.names.iter()).zip(&self.records) {
+            sound(Principal::new(name).is_ok(), "a principal has a name that none has")?;
+            twins.push(((self.lower.intern(&name.to_ascii_lowercase()), no), ()));
+            let past = record.past.iter().map(|(_, persons)| persons);
+            let all_known = past.chain([&record.persons]).all(|persons| self.are_persons(persons));
+            sound(all_known, "the persons of a principal are none, or out of order")?;
+            by_person.extend(record.persons.iter().map(|person| ((*person, no), ())));
+        }
+        self.twins = OrdSet::from_unsorted(twins).expect("each number is there once");
+        self.by_person = OrdSet::from_unsorted(by_person).expect("nobody's persons are equal");
+        for (no, key) in keys.iter() {
+            let owner = self.records.get_mut(key.owner as usize).ok_or("a key is nobody's")?;
+            owner.had_key = true;
+            if key.ended.is_none() {
+                owner.keys.push(no);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn has(&self, no: PrincipalNo) -> bool {
+        (no as usize) < self.records.len()
+    }
+
+    /// Whether these are numbers of persons, ascending.
+    pub(crate) fn are_persons(&self, persons: &[PersonNo]) -> bool {
+        persons.is_sorted_by(|one, other| one < other)
+            && persons.last().is_none_or(|last| (*last as usize) < self.persons.len())
+    }
+
+    /// Counts an open request against those who made it.
+    pub(crate) fn count_request(&mut self, persons: &[PersonNo]) {
+        for person in persons {
+            *self.open_requests.get_or_insert_with(person, || 0) += 1;
         }
     }
 
@@ -197,6 +258,21 @@ impl People {
 
     pub(crate) fn names(&self) -> impl Iterator<Item = (PrincipalNo, &str)> {
         (0..).zip(self.names.iter())
+    }
+}
+
+#[cfg(test)]
+impl People {
+    pub(crate) fn spoil_key(&mut self) {
+        self.names = Names::new(HashKey([7; 16]));
+    }
+
+    pub(crate) fn spoil_persons(&mut self) {
+        self.persons.intern("no person");
+    }
+
+    pub(crate) fn spoil_names(&mut self, spoil: impl FnOnce(HashKey, &Names) -> Names) {
+        self.names = spoil(self.names.key(), &self.names);
     }
 }
 

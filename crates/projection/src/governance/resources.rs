@@ -231,7 +231,7 @@ impl super::state::Live {
 }
 
 /// What a document must fulfil in itself.
-fn check_document(document: &PolicyDocument) -> Result<(), Refusal> {
+pub(crate) fn check_document(document: &PolicyDocument) -> Result<(), Refusal> {
     let invalid = |detail: String| refuse(RefusalCode::PolicyInvalid, detail);
     let mut names = BTreeSet::new();
     for rule in &document.paths {

@@ -19,14 +19,14 @@ use super::keyring::{KeyNo, Keyring};
 use super::live::{Due, Exceptions, Grants, Requests};
 use super::people::{People, PrincipalNo, hash_key};
 use super::rights::Rights;
-use super::stored::{FOREVER, Hash, Millis, Stored, instant};
+use super::stored::{Hash, Millis, Stored, instant};
 use super::things::{ResourceNo, Things};
-use crate::cow::{CowVec, OrdSet};
+use crate::cow::CowVec;
 
 /// How many entries back a head may lie that a statement says it saw.
 pub const MAX_SEEN_AGE: u64 = 65_536;
 /// Leaf hashes that are remembered: one more than the age, since a head of that age ends right before.
-const REMEMBERED_LEAVES: u64 = MAX_SEEN_AGE + 1;
+pub(crate) const REMEMBERED_LEAVES: u64 = MAX_SEEN_AGE + 1;
 /// The longest time a request is open, in seconds.
 pub const MAX_REQUEST_SECONDS: u64 = 30 * 24 * 3_600;
 /// How long what has ended is remembered for the sake of what was open then.
@@ -61,8 +61,6 @@ pub(crate) struct Live {
     pub(crate) people: People,
     pub(crate) keys: Keyring,
     pub(crate) rights: Rights,
-    /// When ended rights are forgotten.
-    pub(crate) memory: OrdSet<(Millis, Hash)>,
     pub(crate) things: Things,
     pub(crate) book: Book,
     pub(crate) requests: Requests,
@@ -77,12 +75,28 @@ pub(crate) struct Live {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct CharterState {
     pub(crate) text: Arc<Stored<Charter>>,
+    // All that follows is derived.
+    #[serde(skip)]
     pub(crate) governors: Vec<(PrincipalNo, KeyNo)>,
+    #[serde(skip)]
     pub(crate) recorder: (PrincipalNo, KeyNo),
+    #[serde(skip)]
     pub(crate) recovery: Vec<(PrincipalNo, KeyNo)>,
 }
 
 impl CharterState {
+    /// A charter with the numbers of whom and what it names, if all of them are known.
+    pub(crate) fn of(text: Arc<Stored<Charter>>, people: &People, keys: &Keyring) -> Option<Self> {
+        let seat = |name: &Principal, key: &KeyBytes| Some((people.find(name)?, keys.find(&key.key_id())?));
+        let seats = |list: &Sorted<KeyHolder>| -> Option<Vec<(PrincipalNo, KeyNo)>> {
+            list.iter().map(|holder| seat(&holder.principal, &holder.key)).collect()
+        };
+        let governors = seats(&text.governors)?;
+        let recorder = seat(&text.recorder.principal, &text.recorder.key)?;
+        let recovery = text.recovery.as_ref().map_or(Some(Vec::new()), |recovery| seats(&recovery.keys))?;
+        Some(Self { governors, recorder, recovery, text })
+    }
+
     pub(crate) fn is_governor(&self, no: PrincipalNo) -> bool {
         self.governors.iter().any(|(governor, _)| *governor == no)
     }
@@ -150,17 +164,6 @@ impl State {
     #[must_use]
     pub fn new() -> Self {
         Self { head: Head::EMPTY, recorded_at: 0, live: None, endings: Arc::from([]) }
-    }
-
-    /// A state that was read; none where what it says can not be.
-    ///
-    /// What ended with the last entry is not kept: who resumes behind it has seen that entry.
-    pub(crate) fn restored(head: Head, recorded_at: Millis, mut live: Option<Live>) -> Option<Self> {
-        if let Some(Live { grants, people, things, rights, .. }) = &mut live {
-            grants.index(people, things)?;
-            rights.index();
-        }
-        Some(Self { head, recorded_at, live, endings: Arc::from([]) })
     }
 
     /// How many entries were folded, and the leaf hash of the last one.
@@ -262,7 +265,6 @@ impl Live {
             people: People::new(key),
             keys: Keyring::default(),
             rights: Rights::new(key),
-            memory: OrdSet::new(),
             things: Things::new(key),
             book: Book::default(),
             requests: Requests::default(),
@@ -308,7 +310,7 @@ impl Live {
         let policy = scheduled.map(|next| (next.from, Next::Policies)).min();
         let recovery = self.recovery.as_ref().map(|pending| (pending.due, Next::Recovery));
         let overruled = self.overruled.iter().map(|(_, until)| (*until, Next::Overruled)).min();
-        let memory = self.memory.first().map(|((due, id), ())| (*due, Next::Memory(*id)));
+        let memory = self.rights.next_due().map(|(due, id)| (due, Next::Memory(id)));
         [grant, exception, request, policy, recovery, overruled, memory].into_iter().flatten().min()
     }
 
@@ -332,32 +334,15 @@ impl Live {
                     }
                 }
                 Next::Request(digest) => self.close_request(&digest),
-                Next::Policies => self.promote_policies(due),
+                Next::Policies => self.book_mut().promote(due),
                 Next::Recovery => {
                     if let Some(pending) = self.recovery.take() {
                         self.apply_charter(&pending.charter, seq);
                     }
                 }
                 Next::Overruled => self.overruled.retain(|(_, until)| *until > due),
-                Next::Memory(id) => {
-                    self.memory.remove(&(due, id));
-                    self.rights.forget(&id);
-                }
+                Next::Memory(id) => self.rights.forget(&id),
             }
-        }
-    }
-
-    fn promote_policies(&mut self, at: Millis) {
-        let due: Vec<_> = self
-            .book
-            .iter()
-            .filter_map(|(_, versions)| versions.scheduled.as_ref())
-            .filter(|next| next.from <= at)
-            .map(|next| next.event.name.clone())
-            .collect();
-        for name in due {
-            let versions = self.book_mut().entry(&name);
-            versions.current = versions.scheduled.take();
         }
     }
 
@@ -428,7 +413,6 @@ impl Live {
         let Some(right) = self.rights.get(id).filter(|right| right.ended_at.is_none()) else { return };
         let cause = if right.basis.is_some() { EndCause::DelegationEnded } else { EndCause::OwnerGone };
         self.rights.end(id, at);
-        self.memory.insert((at.saturating_add(MEMORY_MILLIS), *id), ());
         let hit: Vec<u32> = self
             .grants
             .iter()
@@ -553,18 +537,15 @@ impl Live {
             .chain([&self.charter.recorder])
             .map(|(no, _)| *no)
             .collect();
-        let mut holders = |list: &Sorted<KeyHolder>| -> Vec<(PrincipalNo, KeyNo)> {
-            let seat = |holder: &KeyHolder| {
-                self.seat(&holder.principal, &holder.key, Human, std::slice::from_ref(&holder.person), seq)
-            };
-            list.iter().map(seat).collect()
-        };
-        let governors = holders(&charter.governors);
-        let recovery = charter.recovery.as_ref().map(|recovery| holders(&recovery.keys)).unwrap_or_default();
+        let recovery = charter.recovery.iter().flat_map(|recovery| recovery.keys.iter());
+        for holder in charter.governors.iter().chain(recovery) {
+            self.seat(&holder.principal, &holder.key, Human, std::slice::from_ref(&holder.person), seq);
+        }
         let named = &charter.recorder;
-        let recorder = self.seat(&named.principal, &named.key, Automation, named.controllers.as_slice(), seq);
+        self.seat(&named.principal, &named.key, Automation, named.controllers.as_slice(), seq);
+        let text = Arc::new(Stored((**charter).clone()));
         self.charter =
-            CharterState { text: Arc::new(Stored((**charter).clone())), governors, recorder, recovery };
+            CharterState::of(text, &self.people, &self.keys).expect("everyone it names has a seat");
         for no in before {
             if !self.charter.names(no) {
                 for key in self.people.record(no).keys.clone() {
@@ -575,14 +556,7 @@ impl Live {
     }
 
     /// Gives a principal that the charter names exactly the key that it names.
-    fn seat(
-        &mut self,
-        name: &Principal,
-        key: &KeyBytes,
-        kind: PrincipalKind,
-        persons: &[Person],
-        seq: u64,
-    ) -> (PrincipalNo, KeyNo) {
+    fn seat(&mut self, name: &Principal, key: &KeyBytes, kind: PrincipalKind, persons: &[Person], seq: u64) {
         let no = match self.people.find(name) {
             Some(no) => no,
             None => self.people.register(name, kind, persons),
@@ -601,14 +575,6 @@ impl Live {
         record.had_key = true;
         if live && !record.keys.contains(&key_no) {
             record.keys.push(key_no);
-        }
-        (no, key_no)
-    }
-
-    /// When a right's memory ends, for one that runs out by itself.
-    pub(crate) fn remember_until(&mut self, id: Hash, until: Millis) {
-        if until != FOREVER {
-            self.memory.insert((until.saturating_add(MEMORY_MILLIS), id), ());
         }
     }
 }

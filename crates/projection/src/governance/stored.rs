@@ -23,6 +23,14 @@ pub(crate) fn instant(millis: Millis) -> Option<Timestamp> {
     Timestamp::from_millis(millis)
 }
 
+/// What keeps a state that was read from being one.
+pub(crate) type Contradiction = &'static str;
+
+/// Refuses a state that was read unless something holds of it.
+pub(crate) fn sound(holds: bool, what: Contradiction) -> Result<(), Contradiction> {
+    if holds { Ok(()) } else { Err(what) }
+}
+
 /// A core value, written into snapshots as its canonical JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stored<T>(pub(crate) T);
@@ -55,6 +63,10 @@ pub(crate) struct LazyKey(Arc<(Hash, OnceLock<Option<Box<PublicKey>>>)>);
 impl LazyKey {
     pub(crate) fn new(bytes: [u8; PUBLIC_KEY_LEN]) -> Self {
         Self(Arc::new((bytes, OnceLock::new())))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; PUBLIC_KEY_LEN] {
+        &self.0.0
     }
 
     pub(crate) fn decoded(&self) -> Option<PublicKey> {

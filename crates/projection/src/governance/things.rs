@@ -4,7 +4,7 @@ use countersign_core::event::Tier;
 use countersign_core::id::{Label, Process, Resource};
 use serde::{Deserialize, Serialize};
 
-use super::stored::Stored;
+use super::stored::{Contradiction, Stored, sound};
 use crate::cow::{CowVec, HashKey, Names};
 
 /// Number of a resource in the state.
@@ -20,7 +20,8 @@ pub(crate) struct ResourceRecord {
     pub(crate) environment: Option<Box<Stored<Label>>>,
     pub(crate) process: Option<Box<Stored<Process>>>,
     pub(crate) governed_by: Option<ResourceNo>,
-    /// How many live resources it governs directly.
+    /// How many live resources it governs directly. Derived.
+    #[serde(skip)]
     pub(crate) governs: u32,
 }
 
@@ -37,6 +38,8 @@ pub(crate) struct Facts<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Things {
     names: Names,
+    /// Lower-case spellings. Derived.
+    #[serde(skip)]
     lower: Names,
     records: CowVec<ResourceRecord>,
 }
@@ -44,6 +47,37 @@ pub(crate) struct Things {
 impl Things {
     pub(crate) fn new(key: HashKey) -> Self {
         Self { names: Names::new(key), lower: Names::new(key), records: CowVec::new() }
+    }
+
+    /// Derives what reading leaves out, and checks the rest.
+    pub(crate) fn index(&mut self, key: HashKey) -> Result<(), Contradiction> {
+        sound(self.names.key() == key, "resources are hashed with another key")?;
+        sound(
+            self.names.len() == self.records.len(),
+            "there are more or fewer resources than names of them",
+        )?;
+        self.lower = Names::new(key);
+        let mut governing = Vec::new();
+        for ((no, name), record) in (0..).zip(self.names.iter()).zip(&self.records) {
+            sound(Resource::new(name).is_ok(), "a resource has a name that none has")?;
+            self.lower.intern(&name.to_ascii_lowercase());
+            if let Some(above) = record.governed_by {
+                let both_live =
+                    record.live && self.records.get(above as usize).is_some_and(|above| above.live);
+                sound(both_live, "what governs, or is governed, is no live resource")?;
+                governing.push((no, above));
+            }
+        }
+        let is_short = |(no, _): &(ResourceNo, _)| self.chain(*no).count() <= MAX_GOVERNING;
+        sound(governing.iter().all(is_short), "more resources are above one another than may be")?;
+        for (_, above) in governing {
+            self.record_mut(above).governs += 1;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn has(&self, no: ResourceNo) -> bool {
+        (no as usize) < self.records.len()
     }
 
     /// Names of resources, by number.
@@ -77,7 +111,7 @@ impl Things {
         std::iter::successors(Some(no), |no| self.record(*no).governed_by).take(MAX_GOVERNING + 1)
     }
 
-    fn record_mut(&mut self, no: ResourceNo) -> &mut ResourceRecord {
+    pub(crate) fn record_mut(&mut self, no: ResourceNo) -> &mut ResourceRecord {
         self.records.get_mut(no as usize).expect("INVARIANT: every number has a record")
     }
 
@@ -126,5 +160,16 @@ impl Things {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ResourceNo, &str, &ResourceRecord)> {
         (0..).zip(self.names.iter()).zip(self.records.iter()).map(|((no, name), record)| (no, name, record))
+    }
+}
+
+#[cfg(test)]
+impl Things {
+    pub(crate) fn spoil_key(&mut self) {
+        self.names = Names::new(HashKey([7; 16]));
+    }
+
+    pub(crate) fn spoil_names(&mut self, spoil: impl FnOnce(HashKey, &Names) -> Names) {
+        self.names = spoil(self.names.key(), &self.names);
     }
 }

@@ -8,6 +8,7 @@ use countersign_core::event::*;
 use countersign_core::id::*;
 use countersign_core::statement::VerifiedStatement;
 use countersign_projection::governance::{CapacityView, GrantView, State, judge};
+use countersign_projection::projection::Projection as _;
 
 use crate::histories::companies;
 use crate::support::act::*;
@@ -19,7 +20,7 @@ use crate::support::questions::turns;
 use crate::support::random::Random;
 
 /// A company and what happened there, with every entry.
-fn history(seed: u64, statements: usize) -> Desk {
+pub(crate) fn history(seed: u64, statements: usize) -> Desk {
     let mut desk = Desk::new("2026-01-05T09:00:00.000Z");
     desk.keep_entries = true;
     let mut desk = company_in(desk, shape(usize::try_from(seed).unwrap()));
@@ -113,6 +114,8 @@ fn a_snapshot_is_read_back_to_the_same_bytes_and_judges_alike() {
         let bytes = desk.state.to_snapshot();
         let read: State = postcard::from_bytes(&bytes).unwrap();
         assert_eq!(read.to_snapshot(), bytes);
+        // All that is derived too; only what ended with the last entry is not kept.
+        assert_eq!(read, desk.state.at(desk.state.recorded_at()));
         assert_eq!(read.digest(), desk.state.digest());
         // From here on both go on alike: what is judged, and what it leads to.
         let (mut kept, mut resumed) = (desk.clone(), Desk { state: read, ..desk.clone() });
@@ -120,6 +123,18 @@ fn a_snapshot_is_read_back_to_the_same_bytes_and_judges_alike() {
             Player::new(&mut kept, step).step();
             Player::new(&mut resumed, step).step();
             assert_eq!(resumed.state.digest(), kept.state.digest(), "step {step}");
+        }
+    }
+}
+
+#[test]
+fn every_state_that_entries_lead_to_is_read_back() {
+    for seed in 0..60 {
+        let mut desk = history(seed, 0);
+        for step in 0..40 {
+            Player::new(&mut desk, seed * 1_000 + step).step();
+            let read = State::decode(&desk.state.to_snapshot()).unwrap();
+            assert_eq!(read, desk.state.at(desk.state.recorded_at()), "seed {seed}, step {step}");
         }
     }
 }

@@ -9,3 +9,4 @@ mod cover;
 mod histories;
 mod laws;
 mod regressions;
+mod snapshots;

@@ -14,3 +14,4 @@ pub mod play;
 pub mod questions;
 pub mod random;
 pub mod rules;
+pub mod spoil;
