@@ -1,4 +1,4 @@
-//! countersign beside decern-ledger and the bare disk, interleaved in one run.
+//! countersign beside decern-ledger, Cedar and the bare disk, interleaved in one run.
 //!
 //! ```text
 //! cargo run --release --manifest-path benches/peers/Cargo.toml [-- ENTRIES]
@@ -6,7 +6,9 @@
 //!
 //! What is compared is not the same work, and the table says so: decern-ledger signs each record with the ledger's one key
 //! and checks no author's signature; countersign verifies the author's, judges the statement by the rules, and signs checkpoints.
-//! Everything is written to the directory for temporary files: put that on a disk, not in memory.
+//! Cedar decides by policies over facts that it is handed; countersign looks up the grant, and names it. Everything is written to the directory for temporary files: put that on a disk, not in memory.
+
+mod checks;
 
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};
@@ -17,12 +19,9 @@ use std::time::{Duration, Instant};
 
 use countersign_audit::{LedgerFile, Options};
 use countersign_core::entry::Entry;
-use countersign_core::event::{
-    AccessRequested, Capacity, Hold, PolicyPublished, ResourceRegistered, Scope, Tier,
-};
-use countersign_core::id::{Label, Process, Resource, Role};
+use countersign_core::event::{AccessRequested, Hold, Tier};
+use countersign_core::id::{Process, Resource, Role};
 use countersign_core::key::PublicKey;
-use countersign_core::policy::{Path as ApprovalPath, PathRule, PolicyDocument, TierRule};
 use countersign_core::statement::SignedStatement;
 use countersign_core::time::{Seconds, Timestamp};
 use countersign_core::wire::Text;
@@ -34,6 +33,7 @@ type BoxError = Box<dyn Error + Send + Sync>;
 
 const ROUNDS: usize = 5;
 const BATCH: usize = 64;
+const RESOURCE: &str = "db:books";
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
@@ -49,7 +49,8 @@ async fn compare(dir: &Path, entries: usize) -> Result<(), BoxError> {
     for (submitters, appends) in [(BATCH, 40), (1, 200)] {
         append(dir, submitters, appends).await?;
     }
-    verify(dir, entries).await
+    verify(dir, entries).await?;
+    checks::compare().await
 }
 
 /// Appends that are durable when they return, `submitters` at a time.
@@ -176,42 +177,10 @@ async fn prepared<S: Store + Clone>(
     for number in 0..=count / 4_000 {
         requesters.push(founded.enrol(&format!("user:requester-{number}")).await?);
     }
-    let resource = Resource::new("db:books")?;
-    founded
-        .govern(ResourceRegistered {
-            environment: None,
-            governed_by: None,
-            process: None,
-            resource: resource.clone(),
-            tier: Tier::Medium,
-        })
-        .await?;
-    founded
-        .govern(PolicyPublished {
-            document: PolicyDocument {
-                classes: Default::default(),
-                custom: Default::default(),
-                exceptions: Vec::new(),
-                paths: vec![PathRule {
-                    applies: None,
-                    cascade: Default::default(),
-                    distinct_persons: true,
-                    max_seconds: None,
-                    name: Label::new("default")?,
-                    path: ApprovalPath::Capacity(Capacity::BusinessOwner),
-                }],
-                sod: Default::default(),
-                summary: None,
-                tiers: [TierRule { max_seconds: seconds()?, tier: Tier::Medium }].into_iter().collect(),
-                windows: None,
-            },
-            from: None,
-            name: Label::new("main")?,
-            scope: Scope::everything(),
-        })
-        .await?;
+    founded.let_owners_decide(RESOURCE).await?;
+    let role = Role::new("reader")?;
     let statements =
-        (0..count).map(|number| request(&requesters[number / 4_000], &resource)).collect::<Result<_, _>>()?;
+        (0..count).map(|number| request(&requesters[number / 4_000], &role)).collect::<Result<_, _>>()?;
     Ok((founded, statements))
 }
 
@@ -219,24 +188,20 @@ fn at() -> Result<Timestamp, BoxError> {
     Ok("2026-01-05T09:00:00.000Z".parse()?)
 }
 
-fn seconds() -> Result<Seconds, BoxError> {
-    Ok(Seconds::new(3_600).ok_or("a duration")?)
-}
-
-fn request(alice: &Author, resource: &Resource) -> Result<SignedStatement, BoxError> {
+fn request(author: &Author, role: &Role) -> Result<SignedStatement, BoxError> {
     let requested = AccessRequested {
         ends_on: Default::default(),
         expires: None,
-        hold: Hold::Seconds(seconds()?),
+        hold: Hold::Seconds(Seconds::new(3_600).ok_or("a duration")?),
         need: Text::new("the books have to be closed")?,
         purpose: Process::new("billing/month-end")?,
         replaces: None,
-        resource: resource.clone(),
-        role: Role::new("reader")?,
-        subject: alice.principal().clone(),
+        resource: Resource::new(RESOURCE)?,
+        role: role.clone(),
+        subject: author.principal().clone(),
         tier: Tier::Medium,
     };
-    Ok(alice.state(requested).unseen().sign()?)
+    Ok(author.state(requested).unseen().sign()?)
 }
 
 /// Submits all of them, each submitter one after the other.

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use countersign_core::digest::sha256;
 use countersign_core::event::{
-    Capacity, CapacityAssigned, Enrolment, Event, KeyEnrolled, KeyHolder, LedgerOpened, PrincipalKind,
-    PrincipalRegistered, RecorderKey, Scope, Suite,
+    Capacity, CapacityAssigned, Enrolment, Event, KeyEnrolled, KeyHolder, LedgerOpened, PolicyPublished,
+    PrincipalKind, PrincipalRegistered, RecorderKey, ResourceRegistered, Scope, Suite, Tier,
 };
-use countersign_core::id::{LedgerName, Person, Principal};
+use countersign_core::id::{Label, LedgerName, Person, Principal, Resource};
 use countersign_core::key::SecretKey;
+use countersign_core::policy::{Path, PathRule, PolicyDocument, TierRule};
 use countersign_core::statement::SignedStatement;
-use countersign_core::time::Timestamp;
+use countersign_core::time::{Seconds, Timestamp};
 use countersign_store::{Durability, MemoryStore, Store};
 
 use crate::{Author, Clock, Ledger, OpenError, Receipt, Recorder, SubmitError};
@@ -162,6 +163,47 @@ impl<S: Store + Clone> Founded<S> {
             holder,
             scope: Scope::everything(),
             until: None,
+        })
+        .await
+    }
+
+    /// Registers a resource of medium tier and publishes a policy for everything: an approval by a business owner is enough, for a day
+    /// at most. From then on governors enrol nobody.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn let_owners_decide(&self, resource: &str) -> Result<Receipt, SubmitError> {
+        self.govern(ResourceRegistered {
+            environment: None,
+            governed_by: None,
+            process: None,
+            resource: Resource::new(resource).expect("a name of the test"),
+            tier: Tier::Medium,
+        })
+        .await?;
+        let name = |name| Label::new(name).expect("a label");
+        let day = Seconds::new(86_400).expect("a day");
+        self.govern(PolicyPublished {
+            document: PolicyDocument {
+                classes: Default::default(),
+                custom: Default::default(),
+                exceptions: Vec::new(),
+                paths: vec![PathRule {
+                    applies: None,
+                    cascade: Default::default(),
+                    distinct_persons: true,
+                    max_seconds: None,
+                    name: name("default"),
+                    path: Path::Capacity(Capacity::BusinessOwner),
+                }],
+                sod: Default::default(),
+                summary: None,
+                tiers: [TierRule { max_seconds: day, tier: Tier::Medium }].into_iter().collect(),
+                windows: None,
+            },
+            from: None,
+            name: name("main"),
+            scope: Scope::everything(),
         })
         .await
     }

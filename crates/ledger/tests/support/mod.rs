@@ -54,39 +54,7 @@ impl<S: Store + Clone> Company<S> {
         let bot = founded.enrol("service:bot").await.unwrap();
         founded.assign(Capacity::IamEnforcer, &iam).await.unwrap();
         founded.assign(Capacity::BusinessOwner, &olga).await.unwrap();
-        let resource = ResourceRegistered {
-            environment: None,
-            governed_by: None,
-            process: None,
-            resource: Resource::new("db:books").unwrap(),
-            tier: Tier::Medium,
-        };
-        founded.govern(resource).await.unwrap();
-        let published = PolicyPublished {
-            document: PolicyDocument {
-                classes: Default::default(),
-                custom: Default::default(),
-                exceptions: Vec::new(),
-                paths: vec![PathRule {
-                    applies: None,
-                    cascade: Default::default(),
-                    distinct_persons: true,
-                    max_seconds: None,
-                    name: Label::new("default").unwrap(),
-                    path: Path::Capacity(Capacity::BusinessOwner),
-                }],
-                sod: Default::default(),
-                summary: None,
-                tiers: [TierRule { max_seconds: Seconds::new(86_400).unwrap(), tier: Tier::Medium }]
-                    .into_iter()
-                    .collect(),
-                windows: None,
-            },
-            from: None,
-            name: Label::new("main").unwrap(),
-            scope: Scope::everything(),
-        };
-        let receipt = founded.govern(published).await.unwrap();
+        let receipt = founded.let_owners_decide("db:books").await.unwrap();
         for author in [&alice, &olga, &iam, &bot] {
             author.observe(receipt.head());
         }
