@@ -14,7 +14,6 @@ use countersign_core::digest::StatementDigest;
 use countersign_core::entry::Head;
 use countersign_core::event::*;
 use countersign_core::id::*;
-use countersign_core::policy::*;
 use countersign_core::statement::SignedStatement;
 use countersign_core::time::{Seconds, Timestamp};
 use countersign_core::wire::Text;
