@@ -467,7 +467,7 @@ impl<P: Projection> Live for Typed<P> {
     }
 
     fn apply(&mut self, step: &Step<'_>) -> Result<(), Halt> {
-        apply_guarded(Arc::make_mut(&mut self.0), step)
+        apply_guarded(|| Arc::make_mut(&mut self.0), step)
     }
 
     fn restore(&mut self, snapshot: &PlacedSnapshot) -> Result<(), RebuildReason> {

@@ -348,7 +348,7 @@ impl<P: Projection> Projections for P {
     }
 
     fn apply(&mut self, step: &Step<'_>) -> Result<(), Halt> {
-        apply_guarded(self, step)
+        apply_guarded(|| self, step)
     }
 
     fn restore<'s>(
@@ -575,9 +575,15 @@ pub enum SwapError {
 }
 
 /// Applies a step, and turns a failure or a panic into a halt: neither may take the others down.
-pub(crate) fn apply_guarded<P: Projection>(projection: &mut P, step: &Step<'_>) -> Result<(), Halt> {
+///
+/// `projection` may have to clone it first, which is its own code too.
+pub(crate) fn apply_guarded<'a, P: Projection>(
+    projection: impl FnOnce() -> &'a mut P,
+    step: &Step<'_>,
+) -> Result<(), Halt> {
     // A projection that panicked may be torn; it is never asked again, so nobody sees it.
-    let cause = match catch_unwind(AssertUnwindSafe(|| Projection::apply(projection, &step.seen_by::<P>()))) {
+    let apply = || Projection::apply(projection(), &step.seen_by::<P>());
+    let cause = match catch_unwind(AssertUnwindSafe(apply)) {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(error)) => HaltCause::Failed(Arc::new(error)),
         Err(payload) => HaltCause::Panicked(panic_text(&*payload).into()),

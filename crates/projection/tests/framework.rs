@@ -160,6 +160,43 @@ fn in_a_registry_the_others_go_on() {
     assert_eq!(runner.down().map(|(name, _)| name).collect::<Vec<_>>(), ["brittle"]);
 }
 
+/// Can not be copied beside a view that somebody holds.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Single(u64);
+
+impl Clone for Single {
+    fn clone(&self) -> Self {
+        panic!("there is but one")
+    }
+}
+
+impl Projection for Single {
+    const NAME: &'static str = "single";
+    const VERSION: u64 = 1;
+    const LOOKS_BACK: bool = false;
+    type Error = std::convert::Infallible;
+
+    fn apply(&mut self, _: &Step<'_>) -> Result<(), Self::Error> {
+        self.0 += 1;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_projection_that_panics_when_it_is_copied_halts_alone() {
+    let ledger = Playground::new();
+    let registry = Registry::new().with::<Single>().unwrap().with::<Kinds>().unwrap();
+    let mut runner = Runner::over(registry);
+    runner.replay(ledger.entries()[0].clone()).unwrap();
+    let held = runner.view::<Single>().unwrap();
+    for entry in &ledger.entries()[1..] {
+        runner.replay(entry.clone()).unwrap();
+    }
+    assert_eq!((runner.head(), held.0), (ledger.head(), 1));
+    assert!(matches!(runner.view::<Single>(), Err(ViewError::Halted(_))));
+    assert_eq!(runner.view::<Kinds>().unwrap().head(), ledger.head());
+}
+
 #[test]
 fn a_registry_refuses_a_name_twice_and_finds_by_type_and_by_name() {
     let registry = || Registry::new().with::<Kinds>().unwrap();
