@@ -78,6 +78,9 @@ pub enum ReplayError {
         /// What the store says.
         found: Head,
     },
+    /// The thread that judged the entries ended without an answer: it panicked, or the runtime is shutting down.
+    #[error("the thread that judged the entries gave no answer")]
+    Lost,
 }
 
 /// What is wrong with an entry of the store.
@@ -172,6 +175,13 @@ pub enum KeptCheckpointError {
         /// How many entries it is over.
         size: u64,
     },
+}
+
+impl CheckpointError {
+    /// Whether another recorder has stored more than the view has, and committed to it.
+    pub(crate) const fn is_ahead(&self) -> bool {
+        matches!(self, Self::Kept { source: KeptCheckpointError::Ahead { .. }, .. })
+    }
 }
 
 /// No checkpoint was made.

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::clock::{ClockStep, StepGuard};
-use crate::error::{CheckpointError, KeptCheckpointError, OpenError, SnapshotError, SubmitError};
+use crate::error::{CheckpointError, OpenError, SnapshotError, SubmitError};
 use crate::opening::{Opened, open};
 use crate::rebuilding;
 use crate::receipt::Receipt;
@@ -235,19 +235,7 @@ impl<S: Store> Ledger<S> {
     /// # Errors
     /// [`CheckpointError`].
     pub async fn checkpoint(&self) -> Result<SignedNote, CheckpointError> {
-        let mut is_refreshed = false;
-        loop {
-            match self.recording.checkpoint().await {
-                // Another recorder has stored more, and committed to it.
-                Err(CheckpointError::Kept { source: KeptCheckpointError::Ahead { .. }, .. })
-                    if !is_refreshed =>
-                {
-                    self.refresh().await;
-                    is_refreshed = true;
-                }
-                answer => return answer,
-            }
-        }
+        self.recording.checkpoint(self.refresh()).await
     }
 
     /// Writes snapshots of the newest view into the store, from which the next opening starts. Returns how many entries they are over.
@@ -257,7 +245,7 @@ impl<S: Store> Ledger<S> {
     /// # Errors
     /// [`SnapshotError`]. Nothing depends on snapshots but the time that opening takes.
     pub async fn snapshot(&self) -> Result<u64, Arc<SnapshotError>> {
-        self.recording.snapshot().await
+        self.recording.snapshot(self.refresh()).await
     }
 
     /// What became of the snapshots that this ledger writes.
@@ -300,7 +288,7 @@ impl<S: Store> Ledger<S> {
         match last {
             Some(last) => last,
             // Closed before. Nothing was recorded since, so this is the last one still.
-            None => self.recording.checkpoint().await,
+            None => self.recording.checkpoint(async {}).await,
         }
     }
 
@@ -349,7 +337,7 @@ impl<S: Store> Ledger<S> {
                         _ = progress.wait_for(|progress| progress.ended) => return,
                     }
                     // Where it fails, the next entry or the close is the next occasion; who asks for one is told why.
-                    let _ = recording.checkpoint().await;
+                    let _ = recording.checkpoint(async {}).await;
                     signed = now.head;
                 }
             });
@@ -402,7 +390,7 @@ async fn snapshot_from_time_to_time<S: Store>(recording: Arc<Recording<S>>, entr
             Ok(now) if !now.ended => tried = now.head.size,
             _ => return,
         }
-        let _ = recording.snapshot().await;
+        let _ = recording.snapshot(async {}).await;
     }
 }
 

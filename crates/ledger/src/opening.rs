@@ -62,9 +62,19 @@ pub enum UnusedReason {
     /// The entries after it do not continue its state.
     #[error("the entries after it do not continue its state")]
     Tail(#[source] Arc<ReplayError>),
+    /// The thread that read it, or that judged the entries after it, ended without an answer.
+    #[error("the thread that read it gave no answer")]
+    Lost,
     /// Its tree is not what a checkpoint commits to.
     #[error("it does not agree with a checkpoint")]
     Checkpoint(#[source] Arc<KeptCheckpointError>),
+}
+
+impl UnusedSnapshot {
+    /// The set as a whole, for the sake of its state.
+    fn whole(size: u64, reason: UnusedReason) -> Self {
+        Self { size, projection: State::NAME.to_owned(), reason }
+    }
 }
 
 impl fmt::Display for UnusedSnapshot {
@@ -73,7 +83,8 @@ impl fmt::Display for UnusedSnapshot {
     }
 }
 
-/// How to open.
+/// How to open: what recorders and followers say of it.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Opening {
     pub(crate) ledger_id: Option<LedgerId>,
     pub(crate) projections: Registry,
@@ -148,7 +159,7 @@ async fn catch_up<S: Store>(
         let reading = shared.clock.monotonic();
         // The store reads on while this chunk is judged.
         let (folded, read) = tokio::join!(folded, shared.store.read(next, CHUNK));
-        let (extended, compared) = folded.map_err(|error| StoreError::Unavailable(error.into()))?;
+        let (extended, compared) = folded.map_err(|_| ReplayError::Lost)?;
         (view, held) = (extended?, compared);
         (started, chunk) = (reading, read?);
     }
@@ -181,7 +192,7 @@ impl<S: Store> Start<'_, S> {
         while let Some(set) = sets.next(&self.shared.store, unused).await {
             let size = set.size;
             let bytes = set.snapshots.iter().map(|snapshot| snapshot.payload.len() as u64).sum();
-            let whole = |reason| UnusedSnapshot { size, projection: State::NAME.to_owned(), reason };
+            let whole = |reason| UnusedSnapshot::whole(size, reason);
             let (placed, useless) =
                 place(&self.shared.store, set, self.ledger_id, self.keys).await.map_err(ReplayError::from)?;
             unused.extend(useless);
@@ -199,6 +210,7 @@ impl<S: Store> Start<'_, S> {
                 Err(error @ (ReplayError::Entry { .. } | ReplayError::OtherHistory { .. })) => {
                     unused.push(whole(UnusedReason::Tail(Arc::new(error))));
                 }
+                Err(ReplayError::Lost) => unused.push(whole(UnusedReason::Lost)),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -218,7 +230,10 @@ impl<S: Store> Start<'_, S> {
             (View::of(runner), rebuilds)
         });
         // A snapshot that takes a thread down is of no use either.
-        let (view, rebuilds) = resumed.await.ok()?;
+        let Ok((view, rebuilds)) = resumed.await else {
+            unused.push(UnusedSnapshot::whole(size, UnusedReason::Lost));
+            return None;
+        };
         let known: Vec<String> =
             unused.iter().filter(|one| one.size == size).map(|one| one.projection.clone()).collect();
         // What failed to be placed is missing here, and its reason is known already.
@@ -285,8 +300,7 @@ impl Sets {
             }
             Err(error) => {
                 self.at_most = None;
-                let reason = UnusedReason::Store(Arc::new(error));
-                unused.push(UnusedSnapshot { size: at_most, projection: State::NAME.to_owned(), reason });
+                unused.push(UnusedSnapshot::whole(at_most, UnusedReason::Store(Arc::new(error))));
                 None
             }
         }
@@ -317,7 +331,7 @@ pub(crate) async fn place<S: Store>(
         }
         (placed, unused)
     });
-    placed.await.map_err(|error| StoreError::Unavailable(error.into()))
+    Ok(placed.await.unwrap_or_else(|_| (Vec::new(), vec![UnusedSnapshot::whole(size, UnusedReason::Lost)])))
 }
 
 fn place_one(

@@ -2,14 +2,14 @@
 
 use std::ops::ControlFlow;
 
-use countersign_core::entry::Entry;
+use countersign_core::entry::{Entry, Head};
 use countersign_core::note::SignedNote;
 use countersign_projection::as_of::{AsOf, AsOfError, AsOfFold, Cut};
 use countersign_projection::governance::State;
 use countersign_projection::projection::Projection;
 use countersign_projection::runner::{Projections, Runner};
 use countersign_projection::snapshot::SnapshotHeader;
-use countersign_store::{EntryBytes, SnapshotSet, Store, StoreError};
+use countersign_store::{EntryBytes, SnapshotSet, Store};
 use tokio::task::spawn_blocking;
 
 use crate::error::{PastError, ReplayError};
@@ -47,10 +47,30 @@ impl<S: Store> Replica<S> {
         start: Option<Runner<P>>,
         name: Option<&str>,
     ) -> Result<AsOf<P>, PastError> {
-        let runner = match start {
-            Some(runner) => runner,
-            None => self.nearest(cut, view, name).await?,
-        };
+        if let Some(runner) = start {
+            return self.fold_from(runner, cut, view).await;
+        }
+        let mut sets = Sets::below(cut.size.map_or(view.head().size, |size| size.min(view.head().size)));
+        loop {
+            let runner = self.nearest(&mut sets, cut, view, name).await?;
+            let is_from_genesis = runner.head() == Head::EMPTY;
+            match self.fold_from(runner, cut, view).await {
+                // Entries that do not continue the state of a snapshot, or take down who tries: an older one may do, and genesis does.
+                Err(
+                    PastError::Replay(ReplayError::Lost | ReplayError::Entry { .. })
+                    | PastError::AsOf(AsOfError::Run(_)),
+                ) if !is_from_genesis => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn fold_from<P: Projections + Default + Send + 'static>(
+        &self,
+        runner: Runner<P>,
+        cut: Cut,
+        view: &View,
+    ) -> Result<AsOf<P>, PastError> {
         let mut next = runner.head().size;
         let mut fold = AsOfFold::start(runner, cut)?;
         let until = cut.size.map_or(view.head().size, |size| size.min(view.head().size));
@@ -64,7 +84,7 @@ impl<S: Store> Replica<S> {
             let from = next;
             next += chunk.len() as u64;
             let folded = spawn_blocking(move || push(&mut fold, chunk, from).map(|flow| (fold, flow)));
-            let (folded, flow) = folded.await.map_err(lost)??;
+            let (folded, flow) = folded.await.map_err(|_| ReplayError::Lost)??;
             fold = folded;
             if flow.is_break() {
                 break;
@@ -73,9 +93,10 @@ impl<S: Store> Replica<S> {
         Ok(fold.finish()?)
     }
 
-    /// A runner that starts from the newest usable snapshots before the cut, or at genesis.
+    /// A runner that starts from the next usable snapshots before the cut, or at genesis.
     async fn nearest<P: Projections + Default + Send + 'static>(
         &self,
+        sets: &mut Sets,
         cut: Cut,
         view: &View,
         name: Option<&str>,
@@ -83,8 +104,6 @@ impl<S: Store> Replica<S> {
         let Some(ledger_id) = view.state().ledger_id() else { return Ok(Runner::new()) };
         let keys: Vec<_> =
             self.shared.recorder_keys().into_iter().chain(view.state().recorder_key()).collect();
-        let size = view.head().size;
-        let mut sets = Sets::below(cut.size.map_or(size, |wanted| wanted.min(size)));
         // Why one is of no use was told at opening; here only time is lost.
         let mut unused = Vec::new();
         while let Some(mut set) = sets.next(&self.shared.store, &mut unused).await {
@@ -96,8 +115,9 @@ impl<S: Store> Replica<S> {
             let (placed, _) = placed.map_err(ReplayError::from)?;
             let placed = cut.usable(&placed);
             let resumed = spawn_blocking(move || Runner::resume(P::default(), &placed).0);
-            let runner = resumed.await.map_err(lost)?;
-            if runner.head().size > 0 {
+            if let Ok(runner) = resumed.await
+                && runner.head().size > 0
+            {
                 return Ok(runner);
             }
         }
@@ -127,8 +147,4 @@ fn push<P: Projections>(
         }
     }
     Ok(ControlFlow::Continue(()))
-}
-
-fn lost(error: tokio::task::JoinError) -> ReplayError {
-    StoreError::Unavailable(error.into()).into()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use countersign_projection::registry::Registry;
 use countersign_projection::runner::Runner;
-use countersign_store::{Store, StoreError};
+use countersign_store::Store;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
@@ -46,7 +46,9 @@ pub(crate) fn start<S: Store>(shared: &Arc<Shared<S>>, pause: Duration) -> mpsc:
                     }
                     Err(ReplayError::Store(_)) => {}
                     // They go on waiting, and say so.
-                    Err(ReplayError::Entry { .. } | ReplayError::OtherHistory { .. }) => return,
+                    Err(ReplayError::Entry { .. } | ReplayError::OtherHistory { .. } | ReplayError::Lost) => {
+                        return;
+                    }
                 }
                 // The store may come back. What was folded so far is folded again.
                 tokio::select! {
@@ -79,6 +81,6 @@ pub(crate) async fn fold_up_to_view<S: Store>(
             return Err(ReplayError::OtherHistory { known: to, found: shared.store.head().await? });
         }
         let folded = spawn_blocking(move || extend(&mut runner, &chunk, |_, _| {}).map(|()| runner));
-        runner = folded.await.map_err(|error| StoreError::Unavailable(error.into()))??;
+        runner = folded.await.map_err(|_| ReplayError::Lost)??;
     }
 }

@@ -39,17 +39,13 @@ pub(crate) const BYTES_AN_ENTRY: u64 = 4_096;
 pub struct Recorder {
     pub(crate) key: SharedKey,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) ledger_id: Option<LedgerId>,
+    opening: Opening,
     pub(crate) durability: Durability,
     pub(crate) queue: u32,
     pub(crate) batch: usize,
     pub(crate) checkpoint_interval: Option<Duration>,
     pub(crate) poll_interval: Duration,
-    pub(crate) projections: Registry,
     pub(crate) snapshot_entries: Option<u64>,
-    pub(crate) from_genesis: bool,
-    pub(crate) earlier_keys: Vec<PublicKey>,
-    pub(crate) floors: Vec<SignedNote>,
 }
 
 impl Recorder {
@@ -58,17 +54,13 @@ impl Recorder {
         Self {
             key: Arc::new(key),
             clock: Arc::new(SystemClock::new()),
-            ledger_id: None,
+            opening: Opening::default(),
             durability: Durability::LocalSync,
             queue: 4096,
             batch: 512,
             checkpoint_interval: Some(Duration::from_secs(1)),
             poll_interval: Duration::from_secs(1),
-            projections: Registry::new(),
             snapshot_entries: Some(SNAPSHOT_ENTRIES),
-            from_genesis: false,
-            earlier_keys: Vec::new(),
-            floors: Vec::new(),
         }
     }
 
@@ -82,7 +74,7 @@ impl Recorder {
     /// Opens no other ledger than this. Without it, whatever ledger the store holds is taken for the right one.
     #[must_use]
     pub fn ledger_id(mut self, ledger_id: LedgerId) -> Self {
-        self.ledger_id = Some(ledger_id);
+        self.opening.ledger_id = Some(ledger_id);
         self
     }
 
@@ -129,7 +121,7 @@ impl Recorder {
     /// answer, and the ledger goes on.
     #[must_use]
     pub fn projections(mut self, projections: Registry) -> Self {
-        self.projections = projections;
+        self.opening.projections = projections;
         self
     }
 
@@ -144,14 +136,14 @@ impl Recorder {
     /// Opens by reading, verifying and judging every entry, whatever snapshots there are.
     #[must_use]
     pub fn from_genesis(mut self) -> Self {
-        self.from_genesis = true;
+        self.opening.from_genesis = true;
         self
     }
 
     /// A key that the recorder had before: snapshots that it signed are of use too. The key that genesis names is known without.
     #[must_use]
     pub fn earlier_key(mut self, key: PublicKey) -> Self {
-        self.earlier_keys.push(key);
+        self.opening.recorder_keys.push(key);
         self
     }
 
@@ -161,20 +153,14 @@ impl Recorder {
     /// Where snapshots are newer than it, the entries up to it are read and hashed at opening, though not judged.
     #[must_use]
     pub fn floor(mut self, checkpoint: SignedNote) -> Self {
-        self.floors.push(checkpoint);
+        self.opening.floors.push(checkpoint);
         self
     }
 
     pub(crate) fn opening(&self) -> Opening {
-        let mut recorder_keys = self.earlier_keys.clone();
-        recorder_keys.push(self.key.public_key());
-        Opening {
-            ledger_id: self.ledger_id.clone(),
-            projections: self.projections.clone(),
-            from_genesis: self.from_genesis,
-            recorder_keys,
-            floors: self.floors.clone(),
-        }
+        let mut opening = self.opening.clone();
+        opening.recorder_keys.push(self.key.public_key());
+        opening
     }
 }
 
@@ -182,15 +168,13 @@ impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recorder")
             .field("key", &self.key.public_key())
-            .field("ledger_id", &self.ledger_id)
             .field("durability", &self.durability)
             .field("queue", &self.queue)
             .field("batch", &self.batch)
             .field("checkpoint_interval", &self.checkpoint_interval)
             .field("poll_interval", &self.poll_interval)
-            .field("projections", &self.projections)
             .field("snapshot_entries", &self.snapshot_entries)
-            .field("from_genesis", &self.from_genesis)
+            .field("opening", &self.opening)
             .finish_non_exhaustive()
     }
 }

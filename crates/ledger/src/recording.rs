@@ -48,9 +48,19 @@ impl<S: Store> Recording<S> {
         }
     }
 
-    /// A checkpoint over the newest view, kept by the store.
-    pub(crate) async fn checkpoint(&self) -> Result<SignedNote, CheckpointError> {
-        self.checkpoint_of_view().await.map(|(note, _)| note)
+    /// A checkpoint over the newest view, kept by the store. `follow` is awaited first where another recorder has stored more, and committed
+    /// to it.
+    pub(crate) async fn checkpoint(
+        &self,
+        follow: impl Future<Output = ()>,
+    ) -> Result<SignedNote, CheckpointError> {
+        let mut made = self.checkpoint_of_view().await;
+        if made.as_ref().is_err_and(CheckpointError::is_ahead) {
+            // Nothing is locked meanwhile: whoever follows may want to sign too.
+            follow.await;
+            made = self.checkpoint_of_view().await;
+        }
+        made.map(|(note, _)| note)
     }
 
     async fn checkpoint_of_view(&self) -> Result<(SignedNote, Arc<View>), CheckpointError> {
@@ -89,10 +99,12 @@ impl<S: Store> Recording<S> {
         Ok((note, view))
     }
 
-    /// Snapshots of the newest view, kept by the store. Returns how many entries they are over.
+    /// Snapshots of the newest view, kept by the store. Returns how many entries they are over. `follow` as with [`Self::checkpoint`].
     ///
     /// Made of an immutable view on a thread of their own, so that nothing waits for them.
-    pub(crate) async fn snapshot(&self) -> Result<u64, Arc<SnapshotError>> {
+    pub(crate) async fn snapshot(&self, follow: impl Future<Output = ()>) -> Result<u64, Arc<SnapshotError>> {
+        // Where it fails, it fails again below.
+        let _ = self.checkpoint(follow).await;
         let making = self.snapshots.lock().await;
         let made = self.make_snapshot().await;
         drop(making);

@@ -50,13 +50,9 @@ impl<S> Clone for Replica<S> {
 /// How to follow a store.
 #[derive(Clone)]
 pub struct Follow {
-    ledger_id: Option<LedgerId>,
+    opening: Opening,
     clock: Arc<dyn Clock>,
     poll_interval: Duration,
-    projections: Registry,
-    from_genesis: bool,
-    recorder_keys: Vec<PublicKey>,
-    floors: Vec<SignedNote>,
 }
 
 impl Follow {
@@ -64,20 +60,16 @@ impl Follow {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            ledger_id: None,
+            opening: Opening::default(),
             clock: Arc::new(SystemClock::new()),
             poll_interval: Duration::from_secs(1),
-            projections: Registry::new(),
-            from_genesis: false,
-            recorder_keys: Vec::new(),
-            floors: Vec::new(),
         }
     }
 
     /// Follows no other ledger than this.
     #[must_use]
     pub fn ledger_id(mut self, ledger_id: LedgerId) -> Self {
-        self.ledger_id = Some(ledger_id);
+        self.opening.ledger_id = Some(ledger_id);
         self
     }
 
@@ -98,14 +90,14 @@ impl Follow {
     /// Projections that fold with the ledger: [`Replica::view`] answers from them.
     #[must_use]
     pub fn projections(mut self, projections: Registry) -> Self {
-        self.projections = projections;
+        self.opening.projections = projections;
         self
     }
 
     /// Opens by reading, verifying and judging every entry, whatever snapshots there are.
     #[must_use]
     pub fn from_genesis(mut self) -> Self {
-        self.from_genesis = true;
+        self.opening.from_genesis = true;
         self
     }
 
@@ -113,7 +105,7 @@ impl Follow {
     /// it was changed since, and nobody names the new one here, every entry is read.
     #[must_use]
     pub fn recorder_key(mut self, key: PublicKey) -> Self {
-        self.recorder_keys.push(key);
+        self.opening.recorder_keys.push(key);
         self
     }
 
@@ -122,18 +114,8 @@ impl Follow {
     /// Where snapshots are newer than it, the entries up to it are read and hashed at opening, though not judged.
     #[must_use]
     pub fn floor(mut self, checkpoint: SignedNote) -> Self {
-        self.floors.push(checkpoint);
+        self.opening.floors.push(checkpoint);
         self
-    }
-
-    fn opening(&self) -> Opening {
-        Opening {
-            ledger_id: self.ledger_id.clone(),
-            projections: self.projections.clone(),
-            from_genesis: self.from_genesis,
-            recorder_keys: self.recorder_keys.clone(),
-            floors: self.floors.clone(),
-        }
     }
 }
 
@@ -146,10 +128,8 @@ impl Default for Follow {
 impl fmt::Debug for Follow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Follow")
-            .field("ledger_id", &self.ledger_id)
             .field("poll_interval", &self.poll_interval)
-            .field("projections", &self.projections)
-            .field("from_genesis", &self.from_genesis)
+            .field("opening", &self.opening)
             .finish_non_exhaustive()
     }
 }
@@ -279,7 +259,7 @@ impl<S: Store> Replica<S> {
 
     pub(crate) async fn follow(store: S, follow: Follow) -> Result<Self, OpenError> {
         let shared = Arc::new(Shared::new(store, follow.clock.clone()));
-        let opened = Arc::new(open(&shared, follow.opening()).await?);
+        let opened = Arc::new(open(&shared, follow.opening).await?);
         if shared.with_view(View::head) == Head::EMPTY {
             return Err(OpenError::Empty);
         }

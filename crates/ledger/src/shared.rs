@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use countersign_core::entry::Head;
 use countersign_core::key::PublicKey;
 use countersign_projection::registry::Registry;
-use countersign_store::{Store, StoreError};
+use countersign_store::Store;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
@@ -40,12 +40,14 @@ pub(crate) struct Progress {
     pub(crate) head: Head,
     /// Whether no more will come.
     pub(crate) ended: bool,
+    /// Whether an entry stands in the way that can not be followed. The writer goes on, since it alone ends when it is told to.
+    pub(crate) stuck: bool,
 }
 
 impl<S: Store> Shared<S> {
     pub(crate) fn new(store: S, clock: Arc<dyn Clock>) -> Self {
         let view = View::over(Registry::new());
-        let (progress, _) = watch::channel(Progress { head: view.head(), ended: false });
+        let (progress, _) = watch::channel(Progress { head: view.head(), ended: false, stuck: false });
         Self {
             store,
             clock,
@@ -92,6 +94,11 @@ impl<S: Store> Shared<S> {
         self.poisoned.load(Ordering::Acquire)
     }
 
+    /// Says that what the store holds next can not be followed.
+    pub(crate) fn stick(&self) {
+        self.progress.send_modify(|progress| progress.stuck = true);
+    }
+
     pub(crate) fn end(&self) {
         self.progress.send_modify(|progress| progress.ended = true);
     }
@@ -110,7 +117,9 @@ impl<S: Store> Shared<S> {
     /// The view once it has at least `size` entries.
     pub(crate) async fn at_least(&self, size: u64) -> Result<Arc<View>, Ended> {
         let mut progress = self.progress();
-        let reached = progress.wait_for(|progress| progress.head.size >= size || progress.ended).await;
+        let reached = progress
+            .wait_for(|progress| progress.head.size >= size || progress.ended || progress.stuck)
+            .await;
         let view = self.view();
         // The sender lives in `self`, so waiting itself can not fail.
         if reached.is_ok() && view.head().size >= size {
@@ -142,7 +151,7 @@ impl<S: Store> Shared<S> {
                 continue;
             }
             let extended = spawn_blocking(move || view.extended(&chunk, &mut Commitments::default()));
-            self.publish(extended.await.map_err(|error| StoreError::Unavailable(error.into()))??);
+            self.publish(extended.await.map_err(|_| ReplayError::Lost)??);
             grew = true;
         }
     }

@@ -18,7 +18,7 @@ use countersign_store::{AppendError, Batch, Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::clock::StepGuard;
-use crate::error::{CheckpointError, KeptCheckpointError, ReplayError, SubmitError};
+use crate::error::{CheckpointError, ReplayError, SubmitError};
 use crate::rebuilding::Rebuilt;
 use crate::receipt::Receipt;
 use crate::recorder::BYTES_AN_ENTRY;
@@ -157,15 +157,10 @@ impl<S: Store> Writer<S> {
             }
             self.do_chores(&mut intake).await;
         }
-        let mut last = self.recording.checkpoint().await;
-        if matches!(&last, Err(CheckpointError::Kept { source: KeptCheckpointError::Ahead { .. }, .. })) {
-            // Another recorder has stored more, and committed to it.
-            let _ = self.follow().await;
-            last = self.recording.checkpoint().await;
-        }
+        let last = self.recording.checkpoint(async { drop(self.follow().await) }).await;
         if self.snapshots_at_close && self.is_snapshot_due() {
             // Where it fails, the next opening takes longer.
-            let _ = self.recording.snapshot().await;
+            let _ = self.recording.snapshot(async { drop(self.follow().await) }).await;
         }
         self.shared().end();
         if let Some(reply) = intake.closing {
@@ -189,6 +184,7 @@ impl<S: Store> Writer<S> {
         self.shared().catch_up().await.map_err(|error| {
             if let ReplayError::Entry { seq, cause } = &error {
                 let _ = self.failure.set(ReplayError::Entry { seq: *seq, cause: cause.clone() });
+                self.shared().stick();
             }
             Arc::new(error)
         })
@@ -389,16 +385,30 @@ impl<S: Store> Writer<S> {
         let shared = self.shared().clone();
         // Not in the writer's own time: the verdicts stand, and looking up may take a while.
         tokio::spawn(async move {
+            let mut waiting = Vec::new();
             for (submission, verdict) in refused {
                 let digest = submission.statement.digest();
-                let answer = match first_receipt(&shared, digest).await {
-                    Ok(Some(receipt)) => Ok(receipt),
-                    Ok(None) if unsettled.contains(&digest) => Err(SubmitError::OutcomeUnknown { digest }),
-                    Ok(None) => Err(verdict.into()),
-                    Err(_) if unsettled.contains(&digest) => Err(SubmitError::OutcomeUnknown { digest }),
-                    Err(error) => Err(SubmitError::Store(Arc::new(error))),
+                let error = match first_entry(&shared, digest).await {
+                    Ok(Some(entry)) => {
+                        waiting.push((entry, digest, submission.reply));
+                        continue;
+                    }
+                    Ok(None) | Err(_) if unsettled.contains(&digest) => {
+                        SubmitError::OutcomeUnknown { digest }
+                    }
+                    Ok(None) => verdict.into(),
+                    Err(error) => SubmitError::Store(Arc::new(error)),
                 };
-                submission.answer(answer);
+                submission.answer(Err(error));
+            }
+            // These hold no place any more: `close` does not wait for who only waits for the view.
+            for (entry, digest, reply) in waiting {
+                let receipt = match shared.at_least(entry.head().size).await {
+                    Ok(_) => Ok(Receipt::of(&entry, shared.store.durability())),
+                    // It stands in the store, behind what is not followed here.
+                    Err(_) => Err(SubmitError::OutcomeUnknown { digest }),
+                };
+                let _ = reply.send(receipt);
             }
         });
     }
@@ -437,11 +447,11 @@ async fn append<S: Store>(shared: &Shared<S>, entries: &[JudgedEntry]) -> Append
     Appended::Unknown(batch)
 }
 
-/// The receipt of a statement that is recorded, once the view has it.
-async fn first_receipt<S: Store>(
+/// The entry of a statement that is recorded. The view may not have it yet: another recorder may have stored it a moment ago.
+async fn first_entry<S: Store>(
     shared: &Shared<S>,
     digest: StatementDigest,
-) -> Result<Option<Receipt>, ReplayError> {
+) -> Result<Option<Entry>, ReplayError> {
     let Some(found) = shared.store.find(digest).await? else { return Ok(None) };
     let entry = Entry::parse(found.bytes)
         .map_err(|fault| ReplayError::Entry { seq: found.seq, cause: fault.into() })?;
@@ -449,9 +459,7 @@ async fn first_receipt<S: Store>(
         let detail = "it is not the entry that was looked for".to_owned();
         return Err(countersign_store::StoreError::Damaged { seq: found.seq, detail }.into());
     }
-    // Another recorder may have stored it a moment ago. If the ledger ends meanwhile, the entry stands all the same.
-    let _ = shared.at_least(entry.head().size).await;
-    Ok(Some(Receipt::of(&entry, shared.store.durability())))
+    Ok(Some(entry))
 }
 
 /// What came of an append.

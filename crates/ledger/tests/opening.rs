@@ -4,8 +4,6 @@
 
 mod support;
 
-use std::sync::Arc;
-
 use countersign_core::checkpoint::Checkpoint;
 use countersign_core::digest::{Digest, NodeHash};
 use countersign_core::entry::{Entry, Head};
@@ -14,9 +12,11 @@ use countersign_ledger::testing::{key, recorder};
 use countersign_ledger::*;
 use countersign_projection::as_of::{AsOfError, Cut};
 use countersign_projection::periods::Holdings;
-use countersign_projection::projection::Projection;
+use countersign_projection::projection::{Projection, Step};
+use countersign_projection::registry::Registry;
 use countersign_projection::snapshot::RebuildReason;
 use countersign_store::*;
+use serde::{Deserialize, Deserializer, Serialize};
 use support::*;
 
 /// A company that wrote snapshots after 3 entries, after 9, and at its head.
@@ -488,41 +488,131 @@ async fn the_past_is_folded_from_the_nearest_snapshots() {
 
 #[tokio::test]
 async fn a_store_that_can_not_give_snapshots_is_read_from_genesis() {
-    #[derive(Clone)]
-    struct Torn(Arc<MemoryStore>);
-    impl Store for Torn {
-        fn durability(&self) -> Durability {
-            Durability::Volatile
-        }
-        async fn head(&self) -> Result<Head, StoreError> {
-            self.0.head().await
-        }
-        async fn append(&self, batch: Batch) -> Result<Head, AppendError> {
-            self.0.append(batch).await
-        }
-        async fn read(&self, from: u64, max: usize) -> Result<Vec<EntryBytes>, StoreError> {
-            self.0.read(from, max).await
-        }
-        async fn find(
-            &self,
-            digest: countersign_core::digest::StatementDigest,
-        ) -> Result<Option<Found>, StoreError> {
-            self.0.find(digest).await
-        }
-        async fn checkpoint(&self) -> Result<Option<NoteBytes>, StoreError> {
-            self.0.checkpoint().await
-        }
-        async fn put_checkpoint(&self, size: u64, note: NoteBytes) -> Result<(), StoreError> {
-            self.0.put_checkpoint(size, note).await
-        }
-        async fn snapshots(&self, _: u64) -> Result<Option<SnapshotSet>, StoreError> {
-            Err(StoreError::Unavailable("a bad sector".into()))
-        }
-    }
     let company = shelved().await;
-    let store = Torn(Arc::new(company.founded.store.kept().clone()));
+    let store = torn(company.founded.store.kept().clone());
     let ledger = Ledger::open(store, plain(&company)).await.unwrap();
     assert_eq!(ledger.opened().from, Head::EMPTY);
     assert!(matches!(ledger.opened().unused[0].reason, UnusedReason::Store(_)));
     assert_eq!(answers(&ledger), answers(&company.founded.ledger));
+}
+
+/// Counts entries, and can not be read.
+#[derive(Debug, Clone, Default, Serialize)]
+struct Count(u64);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        panic!("what the author of a projection forgot")
+    }
+}
+
+impl Projection for Count {
+    const NAME: &'static str = "acme.count";
+    const VERSION: u64 = 1;
+    const LOOKS_BACK: bool = false;
+    type Error = std::convert::Infallible;
+
+    fn apply(&mut self, _: &Step<'_>) -> Result<(), Self::Error> {
+        self.0 += 1;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_that_takes_its_reader_down_is_of_no_use_and_harms_nobody() {
+    let store = Shelf::default();
+    let counting = || Registry::new().with::<Count>().unwrap();
+    let company = Company::in_store(store.clone(), |recorder| recorder.projections(counting())).await;
+    let ledger = &company.founded.ledger;
+    ledger.snapshot().await.unwrap();
+    let early = ledger.head();
+    company.request().await;
+    ledger.snapshot().await.unwrap();
+    let again = Ledger::open(store.clone(), plain(&company).projections(counting())).await.unwrap();
+    assert_eq!((again.opened().from, answers(&again)), (Head::EMPTY, answers(ledger)));
+    let unused = &again.opened().unused;
+    assert!(
+        unused.len() >= 2 && unused.iter().all(|one| matches!(one.reason, UnusedReason::Lost)),
+        "{unused:?}"
+    );
+    assert_eq!(again.view::<Count>().unwrap().0, ledger.head().size);
+    // The past too.
+    company.founded.clock.advance(std::time::Duration::from_secs(60));
+    let cut = Cut::known_by(company.founded.clock.wall(), early.size);
+    let then = again.as_of_with::<Count>(cut).await.unwrap();
+    assert_eq!((then.view().head(), then.view().0), (early, early.size));
+}
+
+#[tokio::test]
+async fn the_past_is_folded_from_an_older_snapshot_where_the_entries_do_not_continue_a_newer_one() {
+    let company = shelved().await;
+    let store = &company.founded.store;
+    let [_, nine, newest] = <[SnapshotSet; 3]>::try_from(store.sets()).unwrap();
+    let request = company.request().await;
+    let open = snapshot_of(store.kept().clone(), &company).await;
+    let before = Ledger::open(store.kept().clone(), plain(&company)).await.unwrap().current();
+    company.approve(request.statement).await;
+    let size = company.founded.ledger.head().size;
+    // So that the state as of then is not that of the view.
+    company.founded.clock.advance(std::time::Duration::from_secs(60));
+    let moment = company.founded.clock.wall();
+    company.founded.clock.advance(std::time::Duration::from_secs(60));
+    company.request().await;
+    let late = before.state().at(start().plus_seconds(32 * 86_400).unwrap());
+    let late = mistaken(&open, "governance", Projection::encode(&late).unwrap());
+    let ledger = Ledger::open(store.with([nine, newest, late]), plain(&company)).await.unwrap();
+    let then = ledger.as_of(Cut::known_by(moment, size)).await.unwrap();
+    let early =
+        Ledger::open(prefix(store.kept(), size as usize), plain(&company).from_genesis()).await.unwrap();
+    assert_eq!(then.state().digest(), early.current().state().digest());
+}
+
+/// What a mistake made of a snapshot: a byte that is another, a run of bytes that stands elsewhere too, or is missing.
+fn spoilt(payload: &[u8], random: &mut u64) -> Vec<u8> {
+    let mut next = |below: usize| {
+        // SplitMix64.
+        *random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (*random ^ (*random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        ((z ^ (z >> 27)) % below as u64) as usize
+    };
+    let mut payload = payload.to_vec();
+    for _ in 0..=next(2) {
+        let (at, from, length) = (next(payload.len()), next(payload.len()), 1 + next(8));
+        let run = payload[from..payload.len().min(from + length)].to_vec();
+        let end = payload.len().min(at + run.len());
+        match next(4) {
+            0 => payload[at] = payload[at].wrapping_add(1),
+            1 => payload[at] = next(256) as u8,
+            2 => payload[at..end].copy_from_slice(&run[..end - at]),
+            _ => drop(payload.splice(at..end, run[..next(run.len())].iter().copied())),
+        }
+    }
+    payload
+}
+
+#[tokio::test]
+async fn f09_a_snapshot_that_was_spoilt_before_it_was_signed_is_refused_or_leads_on() {
+    let company = shelved().await;
+    let store = &company.founded.store;
+    let nine = store.sets().into_iter().find(|set| set.size == 9).unwrap();
+    let whole = answers(&company.founded.ledger);
+    let mut random = 1;
+    let (mut used, mut refused) = (0, 0);
+    for number in 0..300 {
+        let name = if number % 8 == 0 { "countersign.tree" } else { "governance" };
+        let spoilt = mistaken(&nine, name, spoilt(payload(&nine, name), &mut random));
+        let ledger = Ledger::open(store.with([spoilt]), plain(&company)).await.unwrap();
+        let opened = ledger.opened();
+        assert_eq!(ledger.head(), whole.0, "case {number}");
+        if opened.from == Head::EMPTY {
+            assert!(!opened.unused.is_empty(), "case {number}");
+            assert_eq!(answers(&ledger), whole, "case {number}");
+            refused += 1;
+        } else {
+            // The entries go on from it: whatever it says of facts is its signer's word. Its root is held against the checkpoint.
+            assert_eq!(ledger.current().root(), whole.2, "case {number}");
+            used += 1;
+        }
+    }
+    assert!(used > 3 && refused > 200, "{used} used, {refused} refused");
 }

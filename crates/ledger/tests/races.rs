@@ -9,8 +9,9 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use countersign_core::entry::Head;
-use countersign_core::event::AccessRequested;
+use countersign_core::digest::StatementDigest;
+use countersign_core::entry::{Entry, Head};
+use countersign_core::event::{AccessRequested, AccessWithdrawn};
 use countersign_core::id::Role;
 use countersign_core::statement::SignedStatement;
 use countersign_ledger::testing::recorder;
@@ -123,13 +124,17 @@ async fn two_recorders_on_one_store_lose_nothing() {
     assert_eq!(one.untrusted_text(), other.untrusted_text());
 }
 
+/// A recorder that does not look for entries of others before it has to.
+fn patient<S: Store>(company: &Company<S>) -> Recorder {
+    recorder(&company.founded.clock).poll_interval(Duration::from_secs(86_400))
+}
+
 #[tokio::test]
 async fn a_statement_that_rests_on_another_recorders_entry_is_not_refused_for_lack_of_it() {
     let company = Company::in_store(Told::new(), |recorder| recorder).await;
     let founded = &company.founded;
     // Never hears of anything by itself.
-    let deaf = recorder(&founded.clock).poll_interval(Duration::from_secs(86_400));
-    let second = Ledger::open(Deaf(founded.store.clone()), deaf).await.unwrap();
+    let second = Ledger::open(deaf(founded.store.clone()), patient(&company)).await.unwrap();
     let request = company.request().await;
     let approval = company.approval(request.statement);
     assert_eq!(second.head().size, request.seq);
@@ -137,8 +142,7 @@ async fn a_statement_that_rests_on_another_recorders_entry_is_not_refused_for_la
     assert_eq!(receipt.seq, request.seq + 1);
     // And one by a key that it has not heard of.
     let eve = {
-        let deaf = recorder(&founded.clock).poll_interval(Duration::from_secs(86_400));
-        let first = Ledger::open(founded.store.clone(), deaf).await.unwrap();
+        let first = Ledger::open(founded.store.clone(), patient(&company)).await.unwrap();
         let alice_again = Author::new(
             company.alice.principal().clone(),
             testing::key("alice's second"),
@@ -155,36 +159,6 @@ async fn a_statement_that_rests_on_another_recorders_entry_is_not_refused_for_la
         alice_again
     };
     second.submit(eve.state(ask()).sign().unwrap()).await.unwrap();
-}
-
-/// A store that never gives a hint.
-struct Deaf<S>(S);
-
-impl<S: Store> Store for Deaf<S> {
-    fn durability(&self) -> Durability {
-        self.0.durability()
-    }
-    async fn head(&self) -> Result<Head, StoreError> {
-        self.0.head().await
-    }
-    async fn append(&self, batch: Batch) -> Result<Head, AppendError> {
-        self.0.append(batch).await
-    }
-    async fn read(&self, from: u64, max: usize) -> Result<Vec<EntryBytes>, StoreError> {
-        self.0.read(from, max).await
-    }
-    async fn find(
-        &self,
-        digest: countersign_core::digest::StatementDigest,
-    ) -> Result<Option<Found>, StoreError> {
-        self.0.find(digest).await
-    }
-    async fn checkpoint(&self) -> Result<Option<NoteBytes>, StoreError> {
-        self.0.checkpoint().await
-    }
-    async fn put_checkpoint(&self, size: u64, note: NoteBytes) -> Result<(), StoreError> {
-        self.0.put_checkpoint(size, note).await
-    }
 }
 
 /// Polls a future at most `polls` times, letting other tasks have their turn in between, then drops it.
@@ -571,4 +545,140 @@ fn submitting(
 ) -> impl Future<Output = Result<Receipt, SubmitError>> + 'static {
     let ledger = ledger.clone();
     async move { ledger.submit(statement).await }
+}
+
+fn withdrawal(statement: StatementDigest) -> AccessWithdrawn {
+    AccessWithdrawn { reason: None, statement }
+}
+
+/// Gives up where nothing more happens: time stands still as long as anything does.
+async fn in_the_end<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(3_600), future).await.expect("it waits for ever")
+}
+
+// The refusal came out of a view that was the newest when the append was made, and no longer when it was judged.
+#[tokio::test]
+async fn a_refusal_is_not_final_on_a_state_that_another_recorder_has_left() {
+    let store = Told::new();
+    let company =
+        Company::in_store(store.clone(), |recorder| recorder.poll_interval(Duration::from_secs(86_400)))
+            .await;
+    let ledger = Ledger::open(deaf(store.clone()), patient(&company)).await.unwrap();
+    company.founded.ledger.close().await.unwrap();
+    let other = Ledger::open(store.kept().clone(), patient(&company)).await.unwrap();
+    let [first, request] = [(); 2].map(|()| company.alice.state(ask()).sign().unwrap());
+    let withdrawn = withdrawal(request.digest());
+    let withdrawn = company.alice.state(withdrawn).sign().unwrap();
+    store.after_append(async move {
+        other.submit(request).await.unwrap();
+    });
+    store.hold();
+    let before = store.appends();
+    let first = spawn(&ledger, first);
+    while store.appends() == before {
+        tokio::task::yield_now().await;
+    }
+    let withdrawn = spawn(&ledger, withdrawn);
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    store.release();
+    let first = first.await.unwrap().unwrap();
+    let withdrawn = withdrawn.await.unwrap().unwrap();
+    assert_eq!(withdrawn.seq, first.seq + 2);
+}
+
+#[tokio::test]
+async fn beside_another_recorder_closing_follows_first_and_then_signs_and_writes() {
+    let store = Shelf::default();
+    let company = Company::in_store(store.clone(), |recorder| recorder.checkpoint_interval(None)).await;
+    let open = async || {
+        let patient = patient(&company).checkpoint_interval(None);
+        Ledger::open(deaf(store.clone()), patient).await.unwrap()
+    };
+    let (closed, written) = (open().await, open().await);
+    let receipt = company.request().await;
+    company.founded.ledger.checkpoint().await.unwrap();
+    assert_eq!((closed.head().size, written.head().size), (receipt.seq, receipt.seq));
+    // Asked for snapshots, a ledger does the same.
+    assert_eq!(written.snapshot().await.unwrap(), receipt.head().size);
+    let receipt = company.request().await;
+    company.founded.ledger.checkpoint().await.unwrap();
+    let note = closed.close().await.unwrap();
+    let size = receipt.head().size;
+    assert!(note.untrusted_text().contains(&format!("\n{size}\n")), "{note}");
+    assert_eq!(store.sets().pop().unwrap().size, size);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_writer_ends_by_a_panic_nobody_waits_for_it() {
+    let store = Told::new();
+    let company = Company::in_store(store.clone(), |recorder| recorder).await;
+    let ledger = &company.founded.ledger;
+    let mut feed = ledger.subscribe(ledger.head());
+    store.act(&[Act::Panic]);
+    let signed = company.alice.state(ask()).sign().unwrap();
+    let outcome = in_the_end(ledger.submit(signed)).await;
+    assert!(matches!(outcome, Err(SubmitError::OutcomeUnknown { .. })), "{outcome:?}");
+    let size = ledger.head().size;
+    assert_eq!(in_the_end(ledger.at_least(size + 1)).await.unwrap_err(), Ended { size });
+    assert!(in_the_end(feed.next()).await.is_none());
+    in_the_end(ledger.close()).await.unwrap();
+}
+
+/// Another recorder's entries: one that the rules do not admit, and `signed` behind it.
+fn behind_what_can_not_be_followed(
+    company: &Company<Told>,
+    signed: &SignedStatement,
+) -> impl Future<Output = ()> + Send + 'static {
+    let kept = company.founded.store.kept().clone();
+    // A bot asks to withdraw what is not there.
+    let nothing = withdrawal(signed.digest());
+    let bad = company.bot.state(nothing).sign().unwrap();
+    let (signed, at) = (signed.clone(), company.founded.clock.wall());
+    async move {
+        let head = kept.head_now();
+        let bad = Entry::seal(head, at, &bad).unwrap();
+        let good = Entry::seal(bad.head(), at, &signed).unwrap();
+        kept.append(Batch::new(vec![bad, good]).unwrap()).await.unwrap();
+    }
+}
+
+// The answer waited for a view that could not come, with its place, so that the ledger could not be closed either.
+#[tokio::test(start_paused = true)]
+async fn who_submits_what_stands_behind_an_entry_that_can_not_be_followed_hears_that_it_is_not_known() {
+    let refused = |company: &Company<Told>| {
+        let nothing = withdrawal(company.founded.ledger.ledger_id().unwrap().genesis());
+        company.alice.state(nothing).sign().unwrap()
+    };
+    // Told by the store that there is more, it finds out.
+    let store = Told::new();
+    let company = Company::in_store(store.clone(), |recorder| recorder).await;
+    let ledger = &company.founded.ledger;
+    let signed = refused(&company);
+    store.before_find(behind_what_can_not_be_followed(&company, &signed));
+    let outcome = in_the_end(ledger.submit(signed)).await;
+    assert!(matches!(outcome, Err(SubmitError::OutcomeUnknown { .. })), "{outcome:?}");
+    assert!(matches!(ledger.failure(), Some(ReplayError::Entry { .. })), "{:?}", ledger.failure());
+    let size = ledger.head().size;
+    assert_eq!(in_the_end(ledger.at_least(size + 1)).await.unwrap_err(), Ended { size });
+
+    // Told nothing, it is closed all the same.
+    let store = Told::new();
+    let company = Company::in_store(store.clone(), |recorder| recorder).await;
+    let ledger = Ledger::open(deaf(store.clone()), patient(&company)).await.unwrap();
+    company.founded.ledger.close().await.unwrap();
+    let signed = refused(&company);
+    let (looked, looking) = tokio::sync::oneshot::channel();
+    let happening = behind_what_can_not_be_followed(&company, &signed);
+    store.before_find(async move {
+        happening.await;
+        looked.send(()).unwrap();
+    });
+    let waiting = spawn(&ledger, signed);
+    looking.await.unwrap();
+    // It looks by itself once a day only.
+    in_the_end(ledger.close()).await.unwrap();
+    let outcome = in_the_end(waiting).await.unwrap();
+    assert!(matches!(outcome, Err(SubmitError::OutcomeUnknown { .. })), "{outcome:?}");
 }

@@ -131,7 +131,12 @@ pub enum Act {
     UnknownLate,
     /// Says that it takes nothing more until it is opened anew.
     Poisoned,
+    /// Takes down who asked.
+    Panic,
 }
+
+/// What happens at a certain moment.
+type Happening = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A memory store that obeys a list of acts, and can be held.
 #[derive(Clone, Default)]
@@ -144,6 +149,8 @@ struct Inner {
     late: Mutex<Vec<Batch>>,
     appends: AtomicU64,
     batches: Mutex<Vec<usize>>,
+    after_append: Mutex<Option<Happening>>,
+    before_find: Mutex<Option<Happening>>,
     gate: Gate,
 }
 
@@ -159,6 +166,16 @@ impl Told {
 
     pub fn kept(&self) -> &MemoryStore {
         &self.0.kept
+    }
+
+    /// Lets something happen once, when an append is stored and nobody has heard of it yet.
+    pub fn after_append(&self, happening: impl Future<Output = ()> + Send + 'static) {
+        *self.0.after_append.lock().unwrap() = Some(Box::pin(happening));
+    }
+
+    /// Lets something happen once, right before a statement is looked for.
+    pub fn before_find(&self, happening: impl Future<Output = ()> + Send + 'static) {
+        *self.0.before_find.lock().unwrap() = Some(Box::pin(happening));
     }
 
     /// Lets every batch land that is still under way; how many could.
@@ -214,7 +231,15 @@ impl Store for Told {
         let act = self.0.acts.lock().unwrap().pop().unwrap_or(Act::Work);
         let unknown = || AppendError::OutcomeUnknown("the reply was lost".into());
         match act {
-            Act::Work => self.0.kept.append(batch).await,
+            Act::Work => {
+                let appended = self.0.kept.append(batch).await;
+                let happening = self.0.after_append.lock().unwrap().take();
+                if let Some(happening) = happening {
+                    happening.await;
+                }
+                appended
+            }
+            Act::Panic => panic!("told to"),
             Act::UnknownStored => {
                 self.0.kept.append(batch).await?;
                 Err(unknown())
@@ -239,6 +264,10 @@ impl Store for Told {
     }
 
     async fn find(&self, digest: StatementDigest) -> Result<Option<Found>, StoreError> {
+        let happening = self.0.before_find.lock().unwrap().take();
+        if let Some(happening) = happening {
+            happening.await;
+        }
         self.0.kept.find(digest).await
     }
 
@@ -252,6 +281,77 @@ impl Store for Told {
 
     async fn put_checkpoint(&self, size: u64, note: NoteBytes) -> Result<(), StoreError> {
         self.0.kept.put_checkpoint(size, note).await
+    }
+}
+
+/// A store that lacks something of another one.
+#[derive(Clone)]
+pub struct Lacking<S> {
+    kept: S,
+    lacks: Lack,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    Hints,
+    Snapshots,
+}
+
+/// The store without hints: it never says that there may be more.
+pub fn deaf<S>(kept: S) -> Lacking<S> {
+    Lacking { kept, lacks: Lack::Hints }
+}
+
+/// The store with snapshots that can not be read.
+pub fn torn<S>(kept: S) -> Lacking<S> {
+    Lacking { kept, lacks: Lack::Snapshots }
+}
+
+impl<S: Store> Store for Lacking<S> {
+    fn durability(&self) -> Durability {
+        self.kept.durability()
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.kept.head().await
+    }
+
+    async fn append(&self, batch: Batch) -> Result<Head, AppendError> {
+        self.kept.append(batch).await
+    }
+
+    async fn read(&self, from: u64, max: usize) -> Result<Vec<EntryBytes>, StoreError> {
+        self.kept.read(from, max).await
+    }
+
+    async fn find(&self, digest: StatementDigest) -> Result<Option<Found>, StoreError> {
+        self.kept.find(digest).await
+    }
+
+    async fn wait(&self, size: u64) {
+        match self.lacks {
+            Lack::Hints => std::future::pending().await,
+            Lack::Snapshots => self.kept.wait(size).await,
+        }
+    }
+
+    async fn checkpoint(&self) -> Result<Option<NoteBytes>, StoreError> {
+        self.kept.checkpoint().await
+    }
+
+    async fn put_checkpoint(&self, size: u64, note: NoteBytes) -> Result<(), StoreError> {
+        self.kept.put_checkpoint(size, note).await
+    }
+
+    async fn snapshots(&self, size: u64) -> Result<Option<SnapshotSet>, StoreError> {
+        match self.lacks {
+            Lack::Hints => self.kept.snapshots(size).await,
+            Lack::Snapshots => Err(StoreError::Unavailable("a bad sector".into())),
+        }
+    }
+
+    async fn put_snapshots(&self, set: SnapshotSet) -> Result<(), StoreError> {
+        self.kept.put_snapshots(set).await
     }
 }
 
