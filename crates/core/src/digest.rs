@@ -49,32 +49,32 @@ pub(crate) fn read_hex(text: &[u8]) -> Result<[u8; HASH_LEN], ParseDigestError> 
     if text.len() != 2 * HASH_LEN {
         return Err(ParseDigestError::Length { found: text.len() });
     }
-    let digit = |byte: u8| HEX_VALUES[usize::from(byte)];
-    let (pairs, _) = text.as_chunks::<2>();
-    let (mut out, mut all) = ([0; HASH_LEN], 0);
-    for ([high, low], byte) in pairs.iter().zip(&mut out) {
-        let (high, low) = (digit(*high), digit(*low));
-        all |= high | low;
-        *byte = high << 4 | (low & 15);
+    // Plain arithmetic over the whole text at once, which the compiler turns into a few wide instructions.
+    let mut digits = [0; 2 * HASH_LEN];
+    let mut all = 0;
+    for (digit, byte) in digits.iter_mut().zip(text) {
+        *digit = hex_value(*byte);
+        all |= *digit;
     }
-    if all < 16 {
-        return Ok(out);
+    if all >= 16 {
+        let position = digits.iter().position(|digit| *digit >= 16).unwrap_or(0);
+        return Err(ParseDigestError::Digit { position });
     }
-    let position = text.iter().position(|byte| digit(*byte) >= 16).unwrap_or(0);
-    Err(ParseDigestError::Digit { position })
+    let mut out = [0; HASH_LEN];
+    for (byte, [high, low]) in out.iter_mut().zip(digits.as_chunks::<2>().0) {
+        *byte = high << 4 | low;
+    }
+    Ok(out)
 }
 
-/// What each byte is worth as a hexadecimal digit; 255 where it is none.
-const HEX_VALUES: [u8; 256] = {
-    let mut values = [u8::MAX; 256];
-    let digits = b"0123456789abcdef";
-    let mut value = 0;
-    while value < digits.len() {
-        values[digits[value] as usize] = value as u8;
-        value += 1;
+/// What a byte is worth as a hexadecimal digit; 255 where it is none.
+fn hex_value(byte: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' => byte - b'0',
+        b'a'..=b'f' => byte - b'a' + 10,
+        _ => u8::MAX,
     }
-    values
-};
+}
 
 macro_rules! hash_types {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(

@@ -31,7 +31,8 @@ pub fn pae(payload_type: &str, body: &[u8]) -> Vec<u8> {
 /// What [`pae`] puts before a body of `body_len` bytes, for hashing the encoding without copying the body.
 #[must_use]
 pub fn pae_header(payload_type: &str, body_len: usize) -> String {
-    format!("DSSEv1 {} {payload_type} {body_len} ", payload_type.len())
+    // Joined rather than formatted: every statement that is read is hashed behind this.
+    ["DSSEv1 ", &payload_type.len().to_string(), " ", payload_type, " ", &body_len.to_string(), " "].concat()
 }
 
 /// The bytes that the signers of a statement sign: [`pae`] under [`STATEMENT_PAYLOAD_TYPE`].

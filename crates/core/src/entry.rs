@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{HASH_LEN, LeafHash, sha256};
 use crate::fault::{Fault, FaultCode};
-use crate::scan::{MAX_ENTRY_DEPTH, scan};
+use crate::scan::MAX_ENTRY_DEPTH;
 use crate::statement::{SignaturePart, Signatures, SignedStatement, Statement, Version, read_statement};
 use crate::time::Timestamp;
-use crate::wire::{MemberSchema, Reader, Wire as _, Writer, named_schema, object_schema};
+use crate::wire::{MemberSchema, Wire as _, Writer, decode_with, named_schema, object_schema};
 
 /// Longest entry in bytes, without the line feed that follows it in a file: the limit of a tile bundle.
 pub const MAX_ENTRY_LEN: usize = 65_535;
@@ -204,15 +204,16 @@ impl ParsedEntry {
                 "an entry has at most 65,535 bytes",
             ));
         }
-        scan(&bytes, MAX_ENTRY_DEPTH)?;
-        Reader::new(&bytes).object(|object| {
-            let prev = object.member("prev")?;
-            let recorded_at = object.member("recorded_at")?;
-            let seq = object.member("seq")?;
-            let Signatures(signatures) = object.member("signatures")?;
-            let (range, statement) = read_statement(object)?;
-            let Version = object.member("v")?;
-            Ok(Self { bytes: bytes.clone(), seq, prev, recorded_at, signatures, range, statement })
+        decode_with(&bytes, MAX_ENTRY_DEPTH, |reader| {
+            reader.object(|object| {
+                let prev = object.member("prev")?;
+                let recorded_at = object.member("recorded_at")?;
+                let seq = object.member("seq")?;
+                let Signatures(signatures) = object.member("signatures")?;
+                let (range, statement) = read_statement(object)?;
+                let Version = object.member("v")?;
+                Ok(Self { bytes: bytes.clone(), seq, prev, recorded_at, signatures, range, statement })
+            })
         })
     }
 

@@ -199,9 +199,8 @@ impl FromStr for LedgerId {
     fn from_str(text: &str) -> Result<Self, ParseNameError> {
         let error = ParseNameError { expected: "a ledger id, name/<64 hexadecimal digits>" };
         let (name, genesis) = text.rsplit_once('/').ok_or_else(|| error.clone())?;
-        let name = LedgerName::new(name).map_err(|_| error.clone())?;
-        let genesis = genesis.parse().map_err(|_| error)?;
-        Ok(Self::new(&name, genesis))
+        let genesis = genesis.parse().map_err(|_| error.clone())?;
+        if is_ledger_name(name) { Ok(Self { text: text.into(), genesis }) } else { Err(error) }
     }
 }
 

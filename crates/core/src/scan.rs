@@ -33,20 +33,7 @@ pub const MAX_INTEGER: u64 = (1 << 53) - 1;
 /// assert_eq!((fault.code.as_str(), fault.offset), ("not_canonical", 7));
 /// ```
 pub fn scan(bytes: &[u8], max_depth: usize) -> Result<(), Fault> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| Fault::new(FaultCode::Utf8, error.valid_up_to(), "not UTF-8"))?;
-    let mut scanner =
-        Scanner { bytes, text, at: 0, max_depth, depth: 0, keys: Vec::new(), not_canonical: None };
-    scanner.space();
-    scanner.value()?;
-    scanner.space();
-    if scanner.at < bytes.len() {
-        return Err(scanner.fault(FaultCode::Json, "bytes after the value"));
-    }
-    match scanner.not_canonical {
-        None => Ok(()),
-        Some((offset, detail)) => Err(Fault::new(FaultCode::NotCanonical, offset, detail)),
-    }
+    Scanner::new(bytes, max_depth)?.whole()
 }
 
 /// Whether a character may not stand in any string: U+0000 and the bidirectional controls, which make text display as
@@ -56,10 +43,12 @@ pub const fn is_refused_char(c: char) -> bool {
     matches!(c, '\0' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-struct Scanner<'a> {
+/// A cursor over text that nobody trusts. [`crate::wire::Reader`] steps with it too, so that a token has one meaning.
+#[derive(Debug, Clone)]
+pub(crate) struct Scanner<'a> {
     bytes: &'a [u8],
-    text: &'a str,
-    at: usize,
+    pub(crate) text: &'a str,
+    pub(crate) at: usize,
     max_depth: usize,
     depth: usize,
     /// The member names of the objects that are open here, outermost first: one list for all, so that none is scanned twice.
@@ -68,11 +57,40 @@ struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    fn fault(&self, code: FaultCode, detail: impl Into<String>) -> Fault {
+    /// A cursor at the start of `bytes`.
+    ///
+    /// # Errors
+    /// `utf8`.
+    pub(crate) fn new(bytes: &'a [u8], max_depth: usize) -> Result<Self, Fault> {
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| Fault::new(FaultCode::Utf8, error.valid_up_to(), "not UTF-8"))?;
+        Ok(Self { bytes, text, at: 0, max_depth, depth: 0, keys: Vec::new(), not_canonical: None })
+    }
+
+    /// Checks that the text is one canonical value.
+    fn whole(mut self) -> Result<(), Fault> {
+        self.space();
+        self.value()?;
+        self.space();
+        if self.at < self.bytes.len() {
+            return Err(self.fault(FaultCode::Json, "bytes after the value"));
+        }
+        match self.not_canonical {
+            None => Ok(()),
+            Some((offset, detail)) => Err(Fault::new(FaultCode::NotCanonical, offset, detail)),
+        }
+    }
+
+    /// Whether everything up to here is in canonical form, as far as it was stepped over here.
+    pub(crate) fn is_canonical(&self) -> bool {
+        self.not_canonical.is_none()
+    }
+
+    pub(crate) fn fault(&self, code: FaultCode, detail: impl Into<String>) -> Fault {
         Fault::new(code, self.at, detail)
     }
 
-    fn peek(&self) -> Option<u8> {
+    pub(crate) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
@@ -90,7 +108,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn value(&mut self) -> Result<(), Fault> {
+    /// Steps over a value of any form.
+    pub(crate) fn value(&mut self) -> Result<(), Fault> {
         match self.peek() {
             Some(b'{') => self.object(),
             Some(b'[') => self.array(),
@@ -117,33 +136,36 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn deeper(&mut self) -> Result<(), Fault> {
+    /// Steps over the bracket that opens an object or an array.
+    pub(crate) fn deeper(&mut self) -> Result<(), Fault> {
         if self.depth == self.max_depth {
             return Err(self.fault(FaultCode::Depth, format!("nested deeper than {}", self.max_depth)));
         }
         self.depth += 1;
         self.at += 1;
-        self.space();
         Ok(())
     }
 
     fn array(&mut self) -> Result<(), Fault> {
         self.deeper()?;
+        self.space();
         if self.peek() == Some(b']') {
-            return self.closed();
+            self.closed();
+            return Ok(());
         }
         loop {
             self.value()?;
             if self.next_item(b']')? {
-                return self.closed();
+                self.closed();
+                return Ok(());
             }
         }
     }
 
-    fn closed(&mut self) -> Result<(), Fault> {
+    /// Steps over the bracket that closes an object or an array.
+    pub(crate) fn closed(&mut self) {
         self.at += 1;
         self.depth -= 1;
-        Ok(())
     }
 
     /// Steps over a comma; true in front of `close`.
@@ -163,8 +185,10 @@ impl<'a> Scanner<'a> {
 
     fn object(&mut self) -> Result<(), Fault> {
         self.deeper()?;
+        self.space();
         if self.peek() == Some(b'}') {
-            return self.closed();
+            self.closed();
+            return Ok(());
         }
         let own = self.keys.len();
         let mut unsorted: Option<BTreeSet<Cow<'a, str>>> = None;
@@ -184,7 +208,8 @@ impl<'a> Scanner<'a> {
             self.value()?;
             if self.next_item(b'}')? {
                 self.keys.truncate(own);
-                return self.closed();
+                self.closed();
+                return Ok(());
             }
         }
     }
@@ -230,7 +255,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn number(&mut self) -> Result<(), Fault> {
+    /// Steps over a number.
+    pub(crate) fn number(&mut self) -> Result<(), Fault> {
         let start = self.at;
         let negative = self.peek() == Some(b'-');
         if negative {
@@ -273,14 +299,23 @@ impl<'a> Scanner<'a> {
         Ok(self.at - start)
     }
 
-    /// Steps over a string. Most have no escape and are returned as they stand.
-    fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
+    /// Steps over a string, whose quotation mark was seen. Most are ASCII without an escape, and returned as they stand.
+    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
         self.at += 1;
         let start = self.at;
+        self.at += plain_len(&self.bytes[start..]);
+        if self.peek() == Some(b'"') {
+            self.at += 1;
+            return Ok(Cow::Borrowed(&self.text[start..self.at - 1]));
+        }
+        self.rest_of_string(start)
+    }
+
+    /// Steps over the rest of a string whose content began at `start` and is plain up to here.
+    fn rest_of_string(&mut self, start: usize) -> Result<Cow<'a, str>, Fault> {
         let mut unescaped: Option<String> = None;
         let mut copied = start;
         loop {
-            self.at += plain_len(&self.bytes[self.at..]);
             match self.peek() {
                 None => return Err(self.fault(FaultCode::Json, "the string is cut off")),
                 Some(b'"') => {
@@ -311,6 +346,7 @@ impl<'a> Scanner<'a> {
                     self.at += c.len_utf8();
                 }
             }
+            self.at += plain_len(&self.bytes[self.at..]);
         }
     }
 

@@ -9,9 +9,9 @@ use crate::event::Event;
 use crate::fault::{Fault, FaultCode};
 use crate::id::{LedgerRef, Principal};
 use crate::key::{PublicKey, Signature, SignerKey};
-use crate::scan::{MAX_STATEMENT_DEPTH, scan};
+use crate::scan::{MAX_ENTRY_DEPTH, MAX_STATEMENT_DEPTH};
 use crate::time::Timestamp;
-use crate::wire::{ObjectReader, Reader, Set, Wire, Writer, decode, encode};
+use crate::wire::{ObjectReader, Reader, Set, Wire, Writer, decode, decode_with, encode};
 
 /// Longest statement in bytes.
 pub const MAX_STATEMENT_LEN: usize = 49_152;
@@ -190,12 +190,13 @@ impl SignedStatement {
                 "longer than an entry may be",
             ));
         }
-        scan(bytes, crate::scan::MAX_ENTRY_DEPTH)?;
-        let (signatures, range, statement) = Reader::new(bytes).object(|object| {
-            let Signatures(signatures) = object.member("signatures")?;
-            let (range, statement) = read_statement(object)?;
-            let Version = object.member("v")?;
-            Ok((signatures, range, statement))
+        let (signatures, range, statement) = decode_with(bytes, MAX_ENTRY_DEPTH, |reader| {
+            reader.object(|object| {
+                let Signatures(signatures) = object.member("signatures")?;
+                let (range, statement) = read_statement(object)?;
+                let Version = object.member("v")?;
+                Ok((signatures, range, statement))
+            })
         })?;
         Ok(Self::new(statement?, bytes.into(), range, signatures))
     }

@@ -1,15 +1,18 @@
 //! Reading and writing typed values as canonical JSON, with closed schemas.
 //!
-//! [`decode`] scans the bytes first ([`crate::scan`]), so a [`Reader`] meets canonical JSON only and members arrive in sorted
-//! order: one forward pass, no generic value in between. [`encode`] is its inverse: `encode(decode(bytes)) == bytes`.
+//! A [`Reader`] accepts canonical JSON only: members in sorted order, no space, one spelling of each string and number. So
+//! whoever reads a value to its end has checked its form, in one forward pass and with no generic value in between. What a
+//! reader refuses is scanned ([`crate::scan`]), since a fault of form goes before one of the schema. [`encode`] is the
+//! inverse of [`decode`]: `encode(decode(bytes)) == bytes`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
 use crate::digest::{ClauseDigest, Digest, HASH_LEN, KeyId, LeafHash, StatementDigest, read_hex, write_hex};
 use crate::fault::{Fault, FaultCode};
 use crate::key::{PUBLIC_KEY_LEN, Signature};
-use crate::scan::{MAX_INTEGER, is_refused_char, plain_len, scan, write_char};
+use crate::scan::{MAX_INTEGER, Scanner, is_refused_char, plain_len, scan, write_char};
 
 /// A value with exactly one canonical JSON form and a closed schema.
 pub trait Wire: Sized {
@@ -43,11 +46,21 @@ pub trait Wire: Sized {
 /// # Errors
 /// The faults of [`scan`], then those of the schema.
 pub fn decode<T: Wire>(bytes: &[u8], max_depth: usize) -> Result<T, Fault> {
-    scan(bytes, max_depth)?;
-    let mut reader = Reader::new(bytes);
-    let value = T::read(&mut reader)?;
-    reader.end()?;
-    Ok(value)
+    decode_with(bytes, max_depth, T::read)
+}
+
+/// As [`decode`], for what `read` reads.
+pub(crate) fn decode_with<'a, T>(
+    bytes: &'a [u8],
+    max_depth: usize,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let mut reader = Reader(Scanner::new(bytes, max_depth)?);
+    let value = read(&mut reader).and_then(|value| reader.end().map(|()| value));
+    if value.is_err() {
+        scan(bytes, max_depth)?;
+    }
+    value
 }
 
 /// Writes the one canonical form of a value.
@@ -58,101 +71,84 @@ pub fn encode<T: Wire>(value: &T) -> Vec<u8> {
     out.0
 }
 
-/// A cursor over bytes that passed [`scan`].
+/// A cursor over text that nobody trusts. What it steps over without a fault, up to the end, is canonical.
+///
+/// The faults of its own are those that canonical text can have; for other text [`scan`] names them.
 #[derive(Debug)]
-pub struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
+pub struct Reader<'a>(Scanner<'a>);
 
 impl<'a> Reader<'a> {
-    /// A reader at the start of `bytes`, which must have passed [`scan`]; others give wrong faults, never a panic.
-    #[must_use]
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
-    }
-
     /// Offset of the next byte.
     #[must_use]
     pub fn offset(&self) -> usize {
-        self.at
+        self.0.at
     }
 
     /// A `schema` fault at the reader's place.
     #[must_use]
     pub fn fault(&self, detail: impl Into<String>) -> Fault {
-        Fault::new(FaultCode::Schema, self.at, detail)
+        self.0.fault(FaultCode::Schema, detail)
     }
 
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+    /// A reader at the same place, for looking ahead.
+    fn ahead(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    /// What has not been read yet.
+    fn rest(&self) -> &'a [u8] {
+        self.0.text.as_bytes().get(self.0.at..).unwrap_or_default()
     }
 
     fn expect(&mut self, byte: u8, what: &str) -> Result<(), Fault> {
-        if self.peek() != Some(byte) {
+        if self.0.peek() != Some(byte) {
             return Err(self.fault(format!("expected {what}")));
         }
-        self.at += 1;
+        self.0.at += 1;
         Ok(())
     }
 
-    fn end(&self) -> Result<(), Fault> {
-        if self.at == self.bytes.len() { Ok(()) } else { Err(self.fault("bytes after the value")) }
-    }
-
-    /// The content of a string as it stands, escapes and all, and its range.
-    fn raw_str(&mut self) -> Result<&'a str, Fault> {
-        self.expect(b'"', "a string")?;
-        let start = self.at;
-        loop {
-            self.at += plain_len(self.bytes.get(self.at..).unwrap_or_default());
-            match self.peek() {
-                Some(b'"') => break,
-                Some(b'\\') => self.at += 2,
-                Some(_) => self.at += 1,
-                None => return Err(self.fault("the string is cut off")),
-            }
+    fn open(&mut self, bracket: u8, what: &str) -> Result<(), Fault> {
+        if self.0.peek() != Some(bracket) {
+            return Err(self.fault(format!("expected {what}")));
         }
-        let raw = std::str::from_utf8(&self.bytes[start..self.at])
-            .map_err(|_| Fault::new(FaultCode::Utf8, start, "not UTF-8"))?;
-        self.at += 1;
-        Ok(raw)
+        self.0.deeper()
     }
 
-    /// A string without escapes: identifiers, digests and the like never need one.
-    pub(crate) fn plain_str(&mut self) -> Result<(&'a str, usize), Fault> {
-        let start = self.at + 1;
-        Ok((self.raw_str()?, start))
+    fn end(&self) -> Result<(), Fault> {
+        match self.rest() {
+            [] if self.0.is_canonical() => Ok(()),
+            [] => Err(self.fault("not canonical")),
+            [..] => Err(self.fault("bytes after the value")),
+        }
     }
 
     /// A string, unescaped.
-    pub(crate) fn string(&mut self) -> Result<String, Fault> {
-        let raw = self.raw_str()?;
-        if !raw.contains('\\') {
-            return Ok(raw.to_owned());
+    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
+        if self.0.peek() != Some(b'"') {
+            return Err(self.fault("expected a string"));
         }
-        let mut text = String::with_capacity(raw.len());
-        let mut rest = raw.chars();
-        while let Some(c) = rest.next() {
-            if c != '\\' {
-                text.push(c);
-                continue;
-            }
-            text.push(match rest.next() {
-                Some('b') => '\u{8}',
-                Some('t') => '\t',
-                Some('n') => '\n',
-                Some('f') => '\u{c}',
-                Some('r') => '\r',
-                Some('u') => {
-                    let code = rest.by_ref().take(4).try_fold(0, |code, c| Some(code << 4 | c.to_digit(16)?));
-                    code.and_then(char::from_u32).ok_or_else(|| self.fault("a bad escape"))?
-                }
-                Some(c) => c,
-                None => return Err(self.fault("a bad escape")),
-            });
+        self.0.string()
+    }
+
+    /// The content of a string as it stands, and its offset. Identifiers, digests and the like never need an escape, and have
+    /// no backslash: one that has escapes is refused by what it is read as.
+    pub(crate) fn plain_str(&mut self) -> Result<(&'a str, usize), Fault> {
+        let start = self.0.at + 1;
+        self.string()?;
+        Ok((&self.0.text[start..self.0.at - 1], start))
+    }
+
+    /// A digest. Its digits are checked one by one, so that its string need not be stepped over before.
+    fn hash(&mut self) -> Result<[u8; HASH_LEN], Fault> {
+        if let Some(([b'"', digits @ .., b'"'], _)) = self.rest().split_first_chunk::<{ 2 * HASH_LEN + 2 }>()
+            && let Ok(hash) = read_hex(digits)
+        {
+            self.0.at += 2 * HASH_LEN + 2;
+            return Ok(hash);
         }
-        Ok(text)
+        let (text, start) = self.plain_str()?;
+        read_hex(text.as_bytes()).map_err(|error| Fault::new(FaultCode::Schema, start, error.to_string()))
     }
 
     /// A whole number.
@@ -160,56 +156,23 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// `number` for a negative one, `schema` for anything that is no number.
     pub fn integer(&mut self) -> Result<u64, Fault> {
-        let start = self.at;
-        if self.peek() == Some(b'-') {
-            return Err(Fault::new(FaultCode::Number, start, "a negative number"));
+        let start = self.0.at;
+        match self.0.peek() {
+            Some(b'-') => return Err(Fault::new(FaultCode::Number, start, "a negative number")),
+            Some(b'0'..=b'9') => self.0.number()?,
+            Some(_) | None => return Err(self.fault("expected a whole number")),
         }
-        let mut value: u64 = 0;
-        while let Some(byte @ b'0'..=b'9') = self.peek() {
-            value = value.saturating_mul(10).saturating_add(u64::from(byte - b'0'));
-            self.at += 1;
-        }
-        if self.at == start {
-            return Err(self.fault("expected a whole number"));
-        }
-        if value > MAX_INTEGER {
-            return Err(Fault::new(FaultCode::Number, start, "a number above 2^53-1"));
-        }
-        Ok(value)
+        self.0.text[start..self.0.at].parse().map_err(|_| self.fault("expected a whole number"))
     }
 
     /// Steps over one value of any form and returns its range.
     ///
     /// # Errors
-    /// `schema` if the bytes end first, which scanned ones do not.
+    /// As [`scan`].
     pub fn skip(&mut self) -> Result<Range<usize>, Fault> {
-        let start = self.at;
-        let mut depth = 0_usize;
-        loop {
-            match self.peek() {
-                Some(b'"') => {
-                    self.raw_str()?;
-                }
-                Some(b'{' | b'[') => {
-                    depth += 1;
-                    self.at += 1;
-                }
-                Some(b'}' | b']') => {
-                    depth = depth.saturating_sub(1);
-                    self.at += 1;
-                }
-                Some(b',' | b':') => self.at += 1,
-                Some(_) => {
-                    while !matches!(self.peek(), None | Some(b',' | b'}' | b']')) {
-                        self.at += 1;
-                    }
-                }
-                None => return Err(self.fault("the value is cut off")),
-            }
-            if depth == 0 {
-                return Ok(start..self.at);
-            }
-        }
+        let start = self.0.at;
+        self.0.value()?;
+        Ok(start..self.0.at)
     }
 
     /// Reads an object through `members`, which asks for its members in sorted order.
@@ -225,32 +188,43 @@ impl<'a> Reader<'a> {
 
     fn object_tagged<T>(
         &mut self,
-        tag: Option<&'static str>,
+        tag: Option<(&'static str, &'static str)>,
         members: impl FnOnce(&mut ObjectReader<'_, 'a>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let start = self.at;
-        self.expect(b'{', "an object")?;
-        let mut object = ObjectReader { reader: self, start, first: true, ended: false, key: None, tag };
-        object.advance()?;
+        let start = self.0.at;
+        self.open(b'{', "an object")?;
+        let mut object = ObjectReader { reader: self, start, first: true, tag };
         let value = members(&mut object)?;
         object.finish()?;
         Ok(value)
     }
 
     /// The value of the string member `name` of the object at the reader's place, which does not move; and its offset.
+    ///
+    /// What stands before it is read properly later: here only strings and brackets are told apart.
     fn peek_tag(&self, name: &str) -> Result<(&'a str, usize), Fault> {
-        let mut ahead = Reader { bytes: self.bytes, at: self.at };
-        ahead.expect(b'{', "an object")?;
-        while ahead.peek() == Some(b'"') {
-            let key = ahead.raw_str()?;
-            ahead.expect(b':', "a colon")?;
-            let offset = ahead.at;
-            if key == name {
-                return Ok((ahead.raw_str()?, offset));
-            }
-            ahead.skip()?;
-            if ahead.peek() == Some(b',') {
-                ahead.at += 1;
+        if self.0.peek() != Some(b'{') {
+            return Err(self.fault("expected an object"));
+        }
+        let (bytes, mut at, mut depth) = (self.0.text.as_bytes(), self.0.at, 0_usize);
+        while let Some(byte) = bytes.get(at) {
+            at += 1;
+            match byte {
+                b'"' => {
+                    let start = at;
+                    at = string_end(bytes, start);
+                    let is_name = depth == 1 && bytes.get(at + 1) == Some(&b':');
+                    if is_name && bytes.get(start..at) == Some(name.as_bytes()) {
+                        let mut ahead = self.ahead();
+                        ahead.0.at = at + 2;
+                        return Ok((ahead.plain_str()?.0, at + 2));
+                    }
+                    at += 1;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' if depth <= 1 => break,
+                b'}' | b']' => depth -= 1,
+                _ => {}
             }
         }
         Err(self.fault(format!("member `{name}` is missing")))
@@ -258,9 +232,9 @@ impl<'a> Reader<'a> {
 
     /// The name of the first member of the object at the reader's place, which does not move.
     pub(crate) fn peek_first_key(&self) -> Result<&'a str, Fault> {
-        let mut ahead = Reader { bytes: self.bytes, at: self.at };
+        let mut ahead = self.ahead();
         ahead.expect(b'{', "an object")?;
-        ahead.raw_str()
+        Ok(ahead.plain_str()?.0)
     }
 
     /// Reads an array item by item.
@@ -268,18 +242,34 @@ impl<'a> Reader<'a> {
         &mut self,
         mut item: impl FnMut(&mut Self) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        self.expect(b'[', "an array")?;
-        if self.peek() == Some(b']') {
-            self.at += 1;
+        self.open(b'[', "an array")?;
+        if self.0.peek() == Some(b']') {
+            self.0.closed();
             return Ok(());
         }
         loop {
             item(self)?;
-            if self.peek() == Some(b',') {
-                self.at += 1;
-            } else {
-                return self.expect(b']', "a comma or the end of the array");
+            match self.0.peek() {
+                Some(b',') => self.0.at += 1,
+                Some(b']') => {
+                    self.0.closed();
+                    return Ok(());
+                }
+                Some(_) | None => return Err(self.fault("expected a comma or the end of the array")),
             }
+        }
+    }
+}
+
+/// Where the string ends whose content starts at `start`: at its quotation mark, or where the bytes end.
+fn string_end(bytes: &[u8], start: usize) -> usize {
+    let mut at = start;
+    loop {
+        at += plain_len(bytes.get(at..).unwrap_or_default());
+        match bytes.get(at) {
+            Some(b'"') | None => return at,
+            Some(b'\\') => at += 2,
+            Some(_) => at += 1,
         }
     }
 }
@@ -290,36 +280,71 @@ pub struct ObjectReader<'r, 'a> {
     reader: &'r mut Reader<'a>,
     start: usize,
     first: bool,
-    ended: bool,
-    key: Option<(&'a str, usize)>,
-    tag: Option<&'static str>,
+    /// Name and value of the member that told what the object is, until it was stepped over.
+    tag: Option<(&'static str, &'static str)>,
 }
 
 impl<'a> ObjectReader<'_, 'a> {
-    /// Moves to the next member that is not the tag.
-    fn advance(&mut self) -> Result<(), Fault> {
-        loop {
-            match self.reader.peek() {
-                Some(b'}') => {
-                    self.reader.at += 1;
-                    self.key = None;
-                    self.ended = true;
-                    return Ok(());
-                }
-                Some(b',') if !self.first => self.reader.at += 1,
-                _ => {}
-            }
-            self.first = false;
-            let offset = self.reader.at;
-            let key = self.reader.raw_str()?;
-            self.reader.expect(b':', "a colon")?;
-            if self.tag == Some(key) {
-                self.reader.skip()?;
-                continue;
-            }
-            self.key = Some((key, offset));
-            return Ok(());
+    /// Where the name of the next member starts, if there is one.
+    fn next(&self) -> Option<usize> {
+        match self.reader.0.peek() {
+            Some(b'"') if self.first => Some(self.reader.0.at),
+            Some(b',') if !self.first => Some(self.reader.0.at + 1),
+            Some(_) | None => None,
         }
+    }
+
+    /// Steps in front of the value of the next member, if that is `name`.
+    fn step(&mut self, name: &str) -> bool {
+        let rest = self.next().and_then(|next| self.reader.0.text.as_bytes().get(next..));
+        let value = rest
+            .and_then(|rest| rest.strip_prefix(b"\""))
+            .and_then(|rest| rest.strip_prefix(name.as_bytes()))
+            .and_then(|rest| rest.strip_prefix(b"\":"));
+        let Some(value) = value else { return false };
+        self.reader.0.at = self.reader.0.text.len() - value.len();
+        self.first = false;
+        true
+    }
+
+    /// Refuses a next member that stands before `name`, or before any name: it was not asked for.
+    fn refuse_before(&self, name: Option<&str>) -> Result<(), Fault> {
+        let next = self.next().and_then(|next| Some((next, self.reader.0.text.get(next + 1..)?)));
+        match next.and_then(|(next, rest)| Some((next, rest.split_once('"')?.0))) {
+            Some((offset, key)) if name.is_none_or(|name| key < name) => {
+                Err(Fault::new(FaultCode::Schema, offset, format!("unknown member `{key}`")))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Steps over the tag, if it is the next member.
+    fn step_over_tag(&mut self) -> Result<(), Fault> {
+        if let Some((name, value)) = self.tag
+            && self.step(name)
+        {
+            if self.reader.plain_str()?.0 != value {
+                return Err(self.reader.fault("another type"));
+            }
+            self.tag = None;
+        }
+        Ok(())
+    }
+
+    /// Steps in front of the value of the member `name`, if the object has it.
+    fn find(&mut self, name: &str) -> Result<bool, Fault> {
+        if self.tag.is_some_and(|(tag, _)| tag < name) {
+            self.step_over_tag()?;
+        }
+        if self.step(name) {
+            return Ok(true);
+        }
+        self.refuse_before(Some(name))?;
+        Ok(false)
+    }
+
+    fn missing(&self, name: &str) -> Fault {
+        Fault::new(FaultCode::Schema, self.start, format!("member `{name}` is missing"))
     }
 
     /// The member `name`, or what its absence means.
@@ -327,20 +352,14 @@ impl<'a> ObjectReader<'_, 'a> {
     /// # Errors
     /// `schema` where it is missing and required, or another member stands in its place.
     pub fn member<T: Wire>(&mut self, name: &str) -> Result<T, Fault> {
-        match self.key {
-            Some((key, _)) if key == name => {
-                let value = T::read(self.reader)?;
-                if value.is_absent() {
-                    return Err(self.reader.fault(format!("member `{name}` is empty: leave it out")));
-                }
-                self.advance()?;
-                Ok(value)
-            }
-            Some((key, offset)) if key < name => Err(unknown_member(key, offset)),
-            Some(_) | None => T::absent().ok_or_else(|| {
-                Fault::new(FaultCode::Schema, self.start, format!("member `{name}` is missing"))
-            }),
+        if !self.find(name)? {
+            return T::absent().ok_or_else(|| self.missing(name));
         }
+        let value = T::read(self.reader)?;
+        if value.is_absent() {
+            return Err(self.reader.fault(format!("member `{name}` is empty: leave it out")));
+        }
+        Ok(value)
     }
 
     /// The byte range of the required member `name`, whatever its form, and what `read` makes of it.
@@ -349,25 +368,19 @@ impl<'a> ObjectReader<'_, 'a> {
         name: &str,
         read: impl FnOnce(&mut Reader<'a>) -> Result<T, Fault>,
     ) -> Result<(Range<usize>, Result<T, Fault>), Fault> {
-        match self.key {
-            Some((key, _)) if key == name => {
-                let start = self.reader.at;
-                let value = read(self.reader);
-                // Who read it stands behind it; who did not may stand anywhere in it.
-                let range = if value.is_ok() {
-                    start..self.reader.at
-                } else {
-                    self.reader.at = start;
-                    self.reader.skip()?
-                };
-                self.advance()?;
-                Ok((range, value))
-            }
-            Some((key, offset)) if key < name => Err(unknown_member(key, offset)),
-            Some(_) | None => {
-                Err(Fault::new(FaultCode::Schema, self.start, format!("member `{name}` is missing")))
-            }
+        if !self.find(name)? {
+            return Err(self.missing(name));
         }
+        let start = self.reader.0.at;
+        let mut ahead = self.reader.ahead();
+        let value = read(&mut ahead);
+        if value.is_ok() {
+            *self.reader = ahead;
+        } else {
+            // Whoever did not read it may stand anywhere in it.
+            self.reader.skip()?;
+        }
+        Ok((start..self.reader.0.at, value))
     }
 
     /// Offset of the object.
@@ -377,16 +390,14 @@ impl<'a> ObjectReader<'_, 'a> {
     }
 
     fn finish(&mut self) -> Result<(), Fault> {
-        match self.key {
-            Some((key, offset)) => Err(unknown_member(key, offset)),
-            None if self.ended => Ok(()),
-            None => Err(self.reader.fault("expected the end of the object")),
+        self.step_over_tag()?;
+        self.refuse_before(None)?;
+        if self.reader.0.peek() != Some(b'}') || self.tag.is_some() {
+            return Err(self.reader.fault("expected the end of the object"));
         }
+        self.reader.0.closed();
+        Ok(())
     }
-}
-
-fn unknown_member(key: &str, offset: usize) -> Fault {
-    Fault::new(FaultCode::Schema, offset, format!("unknown member `{key}`"))
 }
 
 /// Canonical JSON under construction.
@@ -725,7 +736,7 @@ macro_rules! tagged {
             fn read(reader: &mut $crate::wire::Reader<'_>) -> Result<Self, $crate::fault::Fault> {
                 let (tag, offset) = reader.peek_type()?;
                 match tag {
-                    $($tag => reader.tagged_record::<$variant>().map(Self::$variant),)*
+                    $($tag => reader.tagged_record::<$variant>($tag).map(Self::$variant),)*
                     _ => Err($crate::fault::Fault::new(
                         $crate::fault::FaultCode::$unknown, offset, "an unknown type")),
                 }
@@ -753,8 +764,8 @@ impl<'a> Reader<'a> {
     }
 
     #[doc(hidden)]
-    pub fn tagged_record<T: Record>(&mut self) -> Result<T, Fault> {
-        self.object_tagged(Some("type"), T::read_members)
+    pub fn tagged_record<T: Record>(&mut self, tag: &'static str) -> Result<T, Fault> {
+        self.object_tagged(Some(("type", tag)), T::read_members)
     }
 }
 
@@ -973,10 +984,11 @@ impl<T: Wire> Wire for Set<T> {
         let mut items = Vec::new();
         let mut before: Option<Range<usize>> = None;
         reader.array(|reader| {
-            let start = reader.at;
+            let start = reader.offset();
             items.push(T::read(reader)?);
-            let range = start..reader.at;
-            if before.clone().is_some_and(|before| reader.bytes[before] >= reader.bytes[range.clone()]) {
+            let range = start..reader.offset();
+            let bytes = reader.0.text.as_bytes();
+            if before.clone().is_some_and(|before| bytes[before] >= bytes[range.clone()]) {
                 return Err(Fault::new(FaultCode::Schema, start, "a set is not sorted or has a repeat"));
             }
             before = Some(range);
@@ -1009,8 +1021,8 @@ impl<T: Wire> Wire for Set<T> {
 impl Wire for bool {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
         for (word, value) in [(&b"true"[..], true), (&b"false"[..], false)] {
-            if reader.bytes[reader.at..].starts_with(word) {
-                reader.at += word.len();
+            if reader.rest().starts_with(word) {
+                reader.0.at += word.len();
                 return Ok(value);
             }
         }
@@ -1044,10 +1056,7 @@ macro_rules! wire_digests {
     ($($name:ident: $doc:literal;)*) => {$(
         impl Wire for $name {
             fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
-                let (text, start) = reader.plain_str()?;
-                let bytes: [u8; HASH_LEN] = read_hex(text.as_bytes())
-                    .map_err(|error| Fault::new(FaultCode::Schema, start, error.to_string()))?;
-                Ok(Self::new(bytes))
+                reader.hash().map(Self::new)
             }
 
             fn write(&self, out: &mut Writer) {
@@ -1129,8 +1138,7 @@ impl RawObject {
     /// # Errors
     /// The faults of [`scan`], and `schema` where it is no object.
     pub fn new(json: &str) -> Result<Self, Fault> {
-        scan(json.as_bytes(), crate::scan::MAX_STATEMENT_DEPTH - 2)?;
-        Self::read(&mut Reader::new(json.as_bytes()))
+        decode(json.as_bytes(), crate::scan::MAX_STATEMENT_DEPTH - 2)
     }
 
     /// The canonical bytes.
@@ -1142,13 +1150,11 @@ impl RawObject {
 
 impl Wire for RawObject {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
-        if reader.peek() != Some(b'{') {
+        if reader.0.peek() != Some(b'{') {
             return Err(reader.fault("expected an object"));
         }
         let range = reader.skip()?;
-        let text = std::str::from_utf8(&reader.bytes[range.clone()])
-            .map_err(|_| Fault::new(FaultCode::Utf8, range.start, "not UTF-8"))?;
-        Ok(Self(text.into()))
+        Ok(Self(reader.0.text[range].into()))
     }
 
     fn write(&self, out: &mut Writer) {
@@ -1218,7 +1224,7 @@ impl Wire for Text {
         let first = reader.peek_first_key()?;
         reader.object(|object| match first {
             "text" => {
-                let offset = object.reader.at;
+                let offset = object.reader.offset();
                 let PlainText(text) = object.member("text")?;
                 Self::new(text).map_err(|fault| Fault { offset, ..fault })
             }
@@ -1356,7 +1362,7 @@ impl<T: Wire + Ranked> Wire for Sorted<T> {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Fault> {
         let mut items: Vec<T> = Vec::new();
         reader.array(|reader| {
-            let start = reader.at;
+            let start = reader.offset();
             let item = T::read(reader)?;
             if items.last().is_some_and(|before| before.rank() >= item.rank()) {
                 return Err(Fault::new(FaultCode::Schema, start, "a list is not sorted or has a repeat"));

@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 
 use countersign_core::entry::{Entry, MAX_ENTRY_LEN};
 use countersign_core::event::{Event, EventKind};
-use countersign_core::fault::Fault;
+use countersign_core::fault::{Fault, FaultCode};
 use countersign_core::policy::{MAX_PATH_DEPTH, MAX_REQUIREMENTS, PolicyDocument};
 use countersign_core::scan::{MAX_ENTRY_DEPTH, MAX_STATEMENT_DEPTH, scan};
 use countersign_core::statement::{MAX_SIGNATURES, MAX_STATEMENT_LEN, SignedStatement};
-use countersign_core::wire::decode;
+use countersign_core::wire::{decode, encode};
 
 /// A name, the bytes, and the code; `ok` where nothing is wrong with them.
 type Row = (String, Vec<u8>, &'static str);
@@ -445,6 +445,44 @@ fn submission(kind: EventKind) -> String {
     let golden = support::examples::golden();
     let entry = golden.entries.iter().find(|entry| entry.statement().event.kind() == kind).unwrap();
     String::from_utf8(support::examples::submission(entry)).unwrap()
+}
+
+/// Reading and checking the form are one pass. It accepts what the scan alone accepts, and what it refuses is told in the
+/// documented order.
+#[test]
+fn hostile_insertions_are_refused_by_their_form_before_their_schema() {
+    let pieces = [
+        " ",
+        "0",
+        ",",
+        "\"",
+        "\\",
+        "\\u0061",
+        "{}",
+        "[]",
+        "\"a\":1,",
+        ",\"zz\":1",
+        "\"type\":\"custom\",",
+        "\u{1}",
+        "\u{202e}",
+        "\u{e9}",
+    ];
+    for entry in &support::examples::golden().entries {
+        let text = std::str::from_utf8(entry.bytes()).unwrap();
+        for place in (0..=text.len()).filter(|place| text.is_char_boundary(*place)) {
+            for piece in [pieces[place % pieces.len()], "\\u0061", " "] {
+                let edited = format!("{}{piece}{}", &text[..place], &text[place..]);
+                let read = Entry::parse(edited.as_bytes());
+                match (scan(edited.as_bytes(), MAX_ENTRY_DEPTH), read) {
+                    (Ok(()), Ok(entry)) => {
+                        assert_eq!(encode(entry.statement()), entry.signed().bytes(), "{edited}");
+                    }
+                    (Ok(()), Err(fault)) => assert_ne!(fault.code, FaultCode::NotCanonical, "{edited}"),
+                    (Err(form), read) => assert_eq!(read.map(drop), Err(form), "{edited}"),
+                }
+            }
+        }
+    }
 }
 
 /// Text of an example, what it is replaced by, and the code.
