@@ -69,17 +69,92 @@ pub fn load(path: &Path) -> Result<MemoryStore, JsonlError> {
 /// # Errors
 /// [`JsonlError::OtherHistory`] if there is a file whose bytes are not a beginning of what would be written; [`JsonlError::Io`].
 pub fn save(store: &MemoryStore, path: &Path) -> Result<(), JsonlError> {
-    // In this order, since a checkpoint over more entries than the file has means a file that was cut.
     let (entries, note) = (store.entries_now(), store.checkpoint_now());
-    write_entries(path, &entries)?;
-    let place = checkpoint_path(path);
-    if let Some(note) = note {
-        let size = checkpoint_size(&note).ok_or(JsonlError::Checkpoint)?;
-        if read_checkpoint(&place)?.is_none_or(|(before, _)| before <= size) {
-            replace(&place, |file| file.write_all(&note))?;
-        }
-    }
+    let mut draft = Draft::new(path)?;
+    entries.iter().try_for_each(|entry| draft.push(entry))?;
+    draft.finish(note.as_deref())?;
     Ok(())
+}
+
+/// A ledger file that is written entry by entry, in memory that does not grow with it. Nothing is in its place before
+/// [`Draft::finish`], and what stands there already has to be the beginning of what is written.
+#[derive(Debug)]
+pub struct Draft {
+    path: PathBuf,
+    file: Replacement,
+    /// What stands in its place, as far as it was not compared yet.
+    old: Option<BufReader<File>>,
+    /// How many bytes of that were found to be the same.
+    offset: u64,
+    /// How many entries of it.
+    kept: u64,
+}
+
+impl Draft {
+    /// Begins a file, beside its place.
+    ///
+    /// # Errors
+    /// [`JsonlError::NotAFile`], [`JsonlError::Io`].
+    pub fn new(path: &Path) -> Result<Self, JsonlError> {
+        let old = is_there(path)?.then(|| open(path)).transpose()?.map(BufReader::new);
+        Ok(Self { path: path.into(), file: Replacement::new(path)?, old, offset: 0, kept: 0 })
+    }
+
+    /// Adds an entry: its bytes, without the line feed. They are not looked at.
+    ///
+    /// # Errors
+    /// [`JsonlError::OtherHistory`] where another one stands at its place, [`JsonlError::Io`].
+    pub fn push(&mut self, entry: &[u8]) -> Result<(), JsonlError> {
+        let was_there = self.holds(entry)? && self.holds(b"\n")?;
+        self.kept += u64::from(was_there);
+        let file = self.file.writer();
+        Ok(file.write_all(entry).and_then(|()| file.write_all(b"\n"))?)
+    }
+
+    /// Whether these bytes stand there next; not so behind the end.
+    fn holds(&mut self, bytes: &[u8]) -> Result<bool, JsonlError> {
+        let Some(old) = &mut self.old else { return Ok(false) };
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let held = old.fill_buf()?;
+            if held.is_empty() {
+                return Ok(false);
+            }
+            let same = held.iter().zip(rest).take_while(|(old, new)| old == new).count();
+            self.offset += same as u64;
+            if same < held.len().min(rest.len()) {
+                return Err(JsonlError::OtherHistory { path: self.path.clone(), offset: self.offset });
+            }
+            old.consume(same);
+            rest = &rest[same..];
+        }
+        Ok(true)
+    }
+
+    /// Puts the file in its place, and then the checkpoint beside it, unless that there is over more. Tells how many of the
+    /// entries stood there before.
+    ///
+    /// # Errors
+    /// [`JsonlError::OtherHistory`] where more stand there than were written; [`JsonlError::Checkpoint`], [`JsonlError::Io`].
+    pub fn finish(mut self, checkpoint: Option<&[u8]>) -> Result<u64, JsonlError> {
+        if let Some(old) = &mut self.old
+            && !old.fill_buf()?.is_empty()
+        {
+            return Err(JsonlError::OtherHistory { path: self.path.clone(), offset: self.offset });
+        }
+        self.file.put()?;
+        // In this order, since a checkpoint over more entries than the file has means a file that was cut.
+        if let Some(note) = checkpoint {
+            let place = checkpoint_path(&self.path);
+            let size = checkpoint_size(note).ok_or(JsonlError::Checkpoint)?;
+            if read_checkpoint(&place)?.is_none_or(|(before, _)| before <= size) {
+                let mut file = Replacement::new(&place)?;
+                file.writer().write_all(note)?;
+                file.put()?;
+            }
+        }
+        Ok(self.kept)
+    }
 }
 
 /// One line of a ledger file.
@@ -192,54 +267,54 @@ pub enum JsonlError {
     },
 }
 
-fn write_entries(path: &Path, entries: &[EntryBytes]) -> Result<(), JsonlError> {
-    if is_there(path)? {
-        let mut old = BufReader::new(open(path)?);
-        let mut offset = 0;
-        for part in entries.iter().flat_map(|entry| [&entry[..], b"\n"]) {
-            let mut rest = part;
-            while !rest.is_empty() {
-                let held = old.fill_buf()?;
-                if held.is_empty() {
-                    break;
-                }
-                let same = held.iter().zip(rest).take_while(|(old, new)| old == new).count();
-                offset += same as u64;
-                if same < held.len().min(rest.len()) {
-                    return Err(JsonlError::OtherHistory { path: path.into(), offset });
-                }
-                old.consume(same);
-                rest = &rest[same..];
-            }
-        }
-        if !old.fill_buf()?.is_empty() {
-            return Err(JsonlError::OtherHistory { path: path.into(), offset });
-        }
-    }
-    replace(path, |file| {
-        entries.iter().try_for_each(|entry| file.write_all(entry).and_then(|()| file.write_all(b"\n")))
-    })
+/// A file that is written anew, so that after a crash either the old or the new one is there, whole.
+#[derive(Debug)]
+struct Replacement {
+    path: PathBuf,
+    temporary: PathBuf,
+    /// None once it is in its place.
+    file: Option<BufWriter<File>>,
 }
 
-/// Writes a file anew so that after a crash either the old or the new one is there, whole.
-fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), JsonlError> {
-    let temporary = with_suffix(path, ".new");
-    match fs::remove_file(&temporary) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error.into()),
+impl Replacement {
+    fn new(path: &Path) -> Result<Self, JsonlError> {
+        let temporary = with_suffix(path, ".new");
+        match fs::remove_file(&temporary) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        let file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+        Ok(Self { path: path.into(), temporary, file: Some(BufWriter::new(file)) })
     }
-    let mut file = BufWriter::new(OpenOptions::new().write(true).create_new(true).open(&temporary)?);
-    write(&mut file)?;
-    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-    fs::rename(&temporary, path)?;
-    // The rename itself is durable only once the directory is (F-05). Elsewhere than on Unix a directory can not be opened.
-    #[cfg(unix)]
-    {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+
+    fn writer(&mut self) -> &mut BufWriter<File> {
+        self.file.as_mut().expect("INVARIANT: it is put in its place once, and not written after")
     }
-    Ok(())
+
+    fn put(&mut self) -> Result<(), JsonlError> {
+        let Some(mut file) = self.file.take() else { return Ok(()) };
+        file.flush()?;
+        file.get_ref().sync_all()?;
+        drop(file);
+        fs::rename(&self.temporary, &self.path)?;
+        // The rename itself is durable only once the directory is (F-05). Elsewhere than on Unix a directory can not be opened.
+        #[cfg(unix)]
+        {
+            let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if self.file.take().is_some() {
+            // What was given up is of no use, and the next one takes it away where this fails.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
 }
 
 fn is_there(path: &Path) -> Result<bool, JsonlError> {

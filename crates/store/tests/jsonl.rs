@@ -14,7 +14,7 @@ use countersign_core::merkle::CompactRange;
 use countersign_core::statement::{Statement, Version};
 use countersign_core::time::Timestamp;
 use countersign_core::wire::{RawObject, Set};
-use countersign_store::jsonl::{self, JsonlError};
+use countersign_store::jsonl::{self, Draft, JsonlError};
 use countersign_store::{Batch, BatchError, MemoryStore, Store as _};
 
 /// A directory of one test, removed at its end.
@@ -119,6 +119,15 @@ fn a_file_is_replaced_only_by_one_that_continues_it() {
     let other = jsonl::save(&store(&all), &dir.file());
     assert!(matches!(other, Err(JsonlError::OtherHistory { offset: 100, .. })), "{other:?}");
     assert_eq!(fs::read(dir.file()).unwrap(), changed);
+    // What was given up leaves nothing behind, and an entry at a time tells how many stood there.
+    assert_eq!(names(&dir.0), ["ledger.jsonl"]);
+    changed[100] ^= 1;
+    fs::write(dir.file(), &changed).unwrap();
+    for kept in [4, 5] {
+        let mut draft = Draft::new(&dir.file()).unwrap();
+        entries(5).iter().for_each(|entry| draft.push(entry.bytes()).unwrap());
+        assert_eq!(draft.finish(None).unwrap(), kept);
+    }
 }
 
 #[tokio::test]
