@@ -23,6 +23,9 @@ from entries import outer_fault, read_line
 from keys import sha
 from ledger import RULES, Ledger
 
+# Faults that are in no line, with those of checkpoints.
+IN_NO_LINE = {"ledger_pin", "empty_ledger", "note"}
+
 
 def lines_of(path):
     """Each line without its LF, or the fault that stands at its place; byte offsets are of a single file."""
@@ -92,6 +95,8 @@ def verify(lines, checkpoints=(), pin=None, required=False):
     verdict = "failed" if found else "verified" if ledger.judged == good else "not_checkable"
     start = sum(len(line) + 1 for line in lines[:seq])
     fault = found and {"seq": seq, "line": seq + 1, "offset": start + (found.offset or 0), "code": found.code}
+    if found and (found.code in IN_NO_LINE or found.code.startswith("checkpoint_")):
+        del fault["line"], fault["offset"]
     root = base64.b64encode(root_of(ledger.leaves)).decode()
     report = {"verdict": verdict, "entries": ledger.judged, "size": good, "root": root, "ledger": ledger.id}
     return {**report, "anchored": anchored, "rules": ledger.rules, "fault": fault}

@@ -44,8 +44,6 @@ pub(crate) struct BatchEnd {
     /// Whether nothing follows.
     pub(crate) is_last: bool,
     pub(crate) bytes_read: u64,
-    /// Where the next line would begin.
-    pub(crate) place: Place,
 }
 
 /// The first fault of framing, form or chain.
@@ -142,12 +140,7 @@ impl Chain {
             stop =
                 Some(LedgerFault::at(seq, &unframed.place, unframed.offset, code, &unframed.detail).into());
         }
-        let end = BatchEnd {
-            is_last: window.is_last || stop.is_some(),
-            stop,
-            bytes_read: window.bytes_read,
-            place: window.end,
-        };
+        let end = BatchEnd { is_last: window.is_last || stop.is_some(), stop, bytes_read: window.bytes_read };
         Ok(Unverified { lines: good, end })
     }
 

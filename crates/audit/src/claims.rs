@@ -85,20 +85,11 @@ pub(crate) fn claims(finding: &Finding) -> Vec<Claim> {
 fn say(name: ClaimName, finding: &Finding) -> (Verdict, String) {
     let entries = count(finding.entries, "entry", "entries");
     let of_bytes = |what: &str| match &finding.fault {
-        Some(fault) if is_of_a_line(fault.code) => (
-            Verdict::NotCheckable,
-            format!(
-                "Checked up to the first fault only: the first {} passed.",
-                count(finding.size, "entry", "entries")
-            ),
-        ),
+        Some(fault) if is_of_a_line(fault.code) => (Verdict::NotCheckable, up_to_fault(finding.size)),
         Some(_) | None => (Verdict::Verified, what.to_owned()),
     };
     let of_statements = |what: String| match (&finding.fault, finding.needs_rules) {
-        (Some(fault), _) if is_of_a_line(fault.code) => (
-            Verdict::NotCheckable,
-            format!("Checked up to the first fault only: the first {entries} passed."),
-        ),
+        (Some(fault), _) if is_of_a_line(fault.code) => (Verdict::NotCheckable, up_to_fault(finding.entries)),
         (_, Some(rules)) => (
             Verdict::NotCheckable,
             format!(
@@ -145,6 +136,14 @@ fn say(name: ClaimName, finding: &Finding) -> (Verdict, String) {
     }
 }
 
+fn up_to_fault(passed: u64) -> String {
+    match passed {
+        0 => "Not checked: the first fault comes before all else.".into(),
+        1 => "Checked up to the first fault only: one entry passed.".into(),
+        passed => format!("Checked up to the first fault only: the first {passed} entries passed."),
+    }
+}
+
 fn identity(finding: &Finding) -> (Verdict, String) {
     match (&finding.facts.ledger, finding.is_pinned) {
         (Some(_), true) => (Verdict::Verified, "The ledger is the one whose id was given.".into()),
@@ -159,6 +158,11 @@ fn identity(finding: &Finding) -> (Verdict, String) {
 fn checkpoints(finding: &Finding) -> (Verdict, String) {
     let (anchored, size) = (finding.anchored, finding.size);
     let given = count(finding.checkpoints as u64, "checkpoint", "checkpoints");
+    let holding = count(
+        finding.checkpoints as u64,
+        "checkpoint signed by the recorder holds",
+        "checkpoints signed by the recorder hold",
+    );
     match &finding.fault {
         Some(fault) if is_of_a_line(fault.code) => (
             Verdict::NotCheckable,
@@ -175,34 +179,35 @@ fn checkpoints(finding: &Finding) -> (Verdict, String) {
                 finding.entries
             ),
         ),
-        _ if anchored == 0 => {
-            (Verdict::NotCheckable, format!("{given} given, of size 0: they hold, and anchor nothing."))
-        }
+        _ if anchored == 0 => (
+            Verdict::NotCheckable,
+            format!("{given} given, of size 0: of no entries, so they anchor nothing."),
+        ),
         _ if anchored < size => (
             Verdict::Verified,
             format!(
-                "{given} signed by the recorder hold, to size {anchored}; the {} after that are not anchored.",
+                "{holding}, to size {anchored}; the {} after that are not anchored.",
                 count(size - anchored, "entry", "entries")
             ),
         ),
-        Some(_) | None => (
-            Verdict::Verified,
-            format!("{given} signed by the recorder hold, to size {anchored}, which is every entry here."),
-        ),
+        Some(_) | None => {
+            (Verdict::Verified, format!("{holding}, to size {anchored}, which is every entry here."))
+        }
     }
 }
 
 fn last_time(finding: &Finding) -> (Verdict, String) {
+    let name = if finding.fault.is_none() { "last entry" } else { "last good entry" };
     match finding.size.checked_sub(1) {
         None => (Verdict::NotCheckable, "There is no last entry.".into()),
-        Some(last) if finding.fault.is_none() && finding.anchored == finding.size => {
-            (Verdict::Verified, format!("`recorded_at` of the last entry, {last}, is under a checkpoint."))
+        Some(last) if finding.anchored == finding.size => {
+            (Verdict::Verified, format!("`recorded_at` of the {name}, {last}, is under a checkpoint."))
         }
         Some(last) => (
             Verdict::NotCheckable,
             format!(
-                "Nothing protects `recorded_at` of the last entry, {last}: signatures do not cover it, no entry after it holds \
-                 it, and no checkpoint does."
+                "Nothing protects `recorded_at` of the {name}, {last}: signatures do not cover it, no entry after it holds \
+                 it, and no checkpoint that holds is over it."
             ),
         ),
     }
@@ -226,6 +231,7 @@ fn completeness(finding: &Finding) -> (Verdict, String) {
 fn serials(finding: &Finding) -> (Verdict, String) {
     let missing = finding.serial_gaps.iter().fold(0_u64, |sum, gap| sum.saturating_add(gap.missing));
     match missing {
+        _ if finding.entries == 0 => (Verdict::NotCheckable, "There are no good entries.".into()),
         0 => (
             Verdict::Verified,
             format!(

@@ -31,6 +31,9 @@ pub struct Inventory {
     pub segments: u64,
     /// How many entries the last writer says it made durable, in its file `head`. Nothing proves it.
     pub durable: Option<u64>,
+    /// The leaf hash of the last of them, as that file says.
+    #[serde(skip)]
+    pub durable_leaf: Option<LeafHash>,
     /// Ends of segments that a recovery cut off and kept, sorted by name.
     pub cut: Vec<CutTail>,
     /// Names of what does not belong there, sorted, at most [`Inventory::MAX_NAMES`].
@@ -51,6 +54,11 @@ pub struct CutTail {
 impl Inventory {
     /// How many names it holds of each list: a directory may have any number of files.
     pub const MAX_NAMES: usize = 1_000;
+
+    /// What `head` says: how many entries, at least one, and the leaf hash of the last.
+    pub(crate) fn durable_head(&self) -> Option<(u64, LeafHash)> {
+        Some((self.durable.filter(|size| *size > 0)?, self.durable_leaf?))
+    }
 }
 
 /// A segment that was seen and not read yet.
@@ -116,7 +124,7 @@ impl Source for LedgerDir {
 #[derive(Default)]
 struct Listing {
     segments: Vec<Listed>,
-    durable: Option<u64>,
+    durable: Option<(u64, LeafHash)>,
     cut: BTreeMap<String, u64>,
     foreign: BTreeSet<String>,
     unnamed: u64,
@@ -183,7 +191,8 @@ impl Listing {
             total_bytes: self.segments.iter().map(|segment| segment.length).sum(),
             inventory: Inventory {
                 segments: self.segments.len() as u64,
-                durable: self.durable,
+                durable: self.durable.map(|(size, _)| size),
+                durable_leaf: self.durable.map(|(_, leaf)| leaf),
                 cut: self.cut.into_iter().map(|(name, bytes)| CutTail { name, bytes }).collect(),
                 foreign: self.foreign.into_iter().collect(),
                 unnamed: self.unnamed,
@@ -233,8 +242,8 @@ fn is_decimal(text: &str) -> bool {
         && (text == "0" || !text.starts_with('0'))
 }
 
-/// The size in the last whole good line of `head`: a size, a space, 64 hexadecimal digits, LF.
-fn durable(path: &Path) -> Result<Option<u64>, SourceError> {
+/// Size and leaf hash in the last whole good line of `head`: a size, a space, 64 hexadecimal digits, LF.
+fn durable(path: &Path) -> Result<Option<(u64, LeafHash)>, SourceError> {
     const MAX_TAIL_LEN: u64 = 8 << 10;
     let (mut file, length) = match open(path) {
         Ok(opened) => opened,
@@ -248,8 +257,8 @@ fn durable(path: &Path) -> Result<Option<u64>, SourceError> {
         .map_err(|source| unreadable(path, source))?;
     let size = |line: &[u8]| {
         let (size, leaf) = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?.split_once(' ')?;
-        leaf.parse::<LeafHash>().ok()?;
-        is_decimal(size).then(|| size.parse().ok()).flatten()
+        let size = Some(size).filter(|size| is_decimal(size))?;
+        Some((size.parse().ok()?, leaf.parse().ok()?))
     };
     Ok(tail.split_inclusive(|byte| *byte == b'\n').rev().find_map(size))
 }
@@ -371,7 +380,7 @@ mod tests {
             (String::new(), None),
         ] {
             fs::write(&path, &text).unwrap();
-            assert_eq!(durable(&path).unwrap(), want, "{text:.200}");
+            assert_eq!(durable(&path).unwrap().map(|(size, _)| size), want, "{text:.200}");
         }
         fs::remove_file(&path).unwrap();
         assert_eq!(durable(&path).unwrap(), None);

@@ -35,8 +35,6 @@ pub(crate) struct Window {
     pub(crate) stop: Option<Stop>,
     /// Whether nothing follows.
     pub(crate) is_last: bool,
-    /// Where the next line would begin.
-    pub(crate) end: Place,
     /// How many bytes were read up to here, over all segments.
     pub(crate) bytes_read: u64,
 }
@@ -83,8 +81,6 @@ pub(crate) struct Framer<'s> {
     position: u64,
     bytes_read: u64,
     is_done: bool,
-    /// Where the next line would begin.
-    end: Place,
 }
 
 /// A segment that is being read.
@@ -137,8 +133,7 @@ impl Open {
 
 impl<'s> Framer<'s> {
     pub(crate) fn new(source: &'s mut dyn Source) -> Self {
-        let end = Place { line: 1, ..Place::default() };
-        Self { source, segment: None, position: 0, bytes_read: 0, is_done: false, end }
+        Self { source, segment: None, position: 0, bytes_read: 0, is_done: false }
     }
 
     /// The next lines. After the last window it gives empty ones.
@@ -159,7 +154,6 @@ impl<'s> Framer<'s> {
             self.bytes_read += open.fill(WINDOW_LEN - window.length)?;
             let lines = cut_lines(open, &mut window);
             self.position += lines;
-            self.end = open.next.clone();
             if lines > 0 {
                 continue;
             }
@@ -177,7 +171,6 @@ impl<'s> Framer<'s> {
             self.is_done = true;
         }
         window.bytes_read = self.bytes_read;
-        window.end = self.end.clone();
         Ok(window)
     }
 

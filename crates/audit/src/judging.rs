@@ -83,7 +83,7 @@ impl<D: Door> Judging<D> {
         on_entry: &mut dyn FnMut(&D::Judged, &D::State),
     ) -> Result<(), LedgerFault> {
         self.needs_rules = self.needs_rules.or_else(|| D::needs_rules(&self.state));
-        let (seq, leaf, place) = (entry.seq, entry.leaf, entry.place.clone());
+        let (seq, leaf) = (entry.seq, entry.leaf);
         let is_marked = self.marks.contains_key(&(seq + 1));
         let before = if is_marked { D::recorder_key(&self.state) } else { None };
         if self.needs_rules.is_none() {
@@ -94,7 +94,8 @@ impl<D: Door> Judging<D> {
         }
         self.linked = seq + 1;
         if let Some(mark) = self.marks.get_mut(&self.linked) {
-            mark.root = Some((self.tree.root_with(&[leaf]), place));
+            mark.root = Some(self.tree.root_with(&[leaf]));
+            mark.leaf = Some(leaf);
             let keys = before.into_iter().chain(D::recorder_key(&self.state));
             mark.recorder = keys.collect::<BTreeSet<_>>().into_iter().collect();
         }
@@ -151,8 +152,8 @@ impl<D: Door> Judging<D> {
             if let (Some(pin), Some(found)) = (&self.pin, &found)
                 && pin != found
             {
-                let detail = format!("the ledger is {found}; asked for was {pin}");
-                return Err(fault(Code::Fault(FaultCode::LedgerPin), &detail));
+                let detail = format!("expected {pin}, found {found}");
+                return Err(LedgerFault::outside(seq, FaultCode::LedgerPin, &detail));
             }
         }
         if let Err(refusal) = envelope {

@@ -21,7 +21,7 @@
 //! bytes[middle] ^= 1;
 //! let report = verify(&mut LedgerBytes::new(bytes), &Options::default())?;
 //! let fault = report.fault.ok_or("a fault")?;
-//! println!("{} at entry {}, byte {}", fault.code, fault.seq, fault.offset);
+//! println!("{} at {}", fault.code, fault.place().ok_or("in a line")?);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -51,7 +51,7 @@ mod verify;
 
 pub use claims::{Claim, ClaimName};
 pub use directory::{CutTail, Inventory, LedgerDir};
-pub use report::{Code, LedgerFault, Report, SerialGap, Verdict};
+pub use report::{Code, LedgerFault, Report, SerialGap, Verdict, Warning, WarningCode};
 pub use source::{CheckpointFile, LedgerBytes, LedgerFile, Segment, SegmentPlace, Source, SourceError};
 pub use verify::{AsOf, Options, Progress, load, state_at, state_at_with, verify, verify_with};
 

@@ -3,21 +3,22 @@
 use std::collections::BTreeMap;
 
 use countersign_core::checkpoint::{self, Checkpoint, CheckpointError, OpenCheckpointError};
-use countersign_core::digest::NodeHash;
+use countersign_core::digest::{LeafHash, NodeHash};
 use countersign_core::fault::FaultCode;
 use countersign_core::id::LedgerId;
 use countersign_core::key::PublicKey;
 use countersign_core::note::{KeyKind, OpenError, SignedNote, VerifierKey};
 
-use crate::framing::Place;
-use crate::report::{Code, LedgerFault};
+use crate::report::LedgerFault;
 use crate::source::CheckpointFile;
 
 /// What must be remembered about a size that a checkpoint speaks of.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Mark {
-    /// The root over that many entries, and where the last of them stands.
-    pub(crate) root: Option<(NodeHash, Place)>,
+    /// The root over that many entries.
+    pub(crate) root: Option<NodeHash>,
+    /// The leaf hash of the last of them.
+    pub(crate) leaf: Option<LeafHash>,
     /// The recorder's keys in force at the last of them: where it rotates the key the old and the new one.
     pub(crate) recorder: Vec<PublicKey>,
 }
@@ -41,8 +42,6 @@ pub(crate) struct Ledger<'a> {
     pub(crate) judged: u64,
     /// The recorder's key at the end.
     pub(crate) recorder: Option<PublicKey>,
-    /// Where the next entry would stand.
-    pub(crate) end: &'a Place,
 }
 
 /// One checkpoint against the entries.
@@ -107,13 +106,7 @@ fn read(bytes: &[u8]) -> Result<(SignedNote, Checkpoint), String> {
 fn hold(note: &Note, ledger: &Ledger<'_>) -> Held {
     let name = &note.name;
     let end = |code, detail: &str| {
-        Held::Fails(LedgerFault::at(
-            ledger.entries,
-            ledger.end,
-            0,
-            Code::Fault(code),
-            &format!("{name}: {detail}"),
-        ))
+        Held::Fails(LedgerFault::outside(ledger.entries, code, &format!("{name}: {detail}")))
     };
     let (note, claimed) = match &note.read {
         Ok(note) => note,
@@ -140,10 +133,10 @@ fn hold(note: &Note, ledger: &Ledger<'_>) -> Held {
         return end(FaultCode::CheckpointAhead, &detail);
     }
     let mark = ledger.marks.get(&size.max(1)).cloned().unwrap_or_default();
-    // The place that a fault of this checkpoint has: the last entry under it.
+    // The position that a fault of this checkpoint has: the last entry under it.
     let last = |code, detail: String| match &mark.root {
-        Some((_, place)) if size > 0 => {
-            Held::Fails(LedgerFault::at(size - 1, place, 0, Code::Fault(code), &format!("{name}: {detail}")))
+        Some(_) if size > 0 => {
+            Held::Fails(LedgerFault::outside(size - 1, code, &format!("{name}: {detail}")))
         }
         _ => end(code, &detail),
     };
@@ -169,8 +162,8 @@ fn hold(note: &Note, ledger: &Ledger<'_>) -> Held {
         return Held::Anchors(0);
     }
     match &mark.root {
-        Some((root, _)) if *root == claimed.root() && is_judged => Held::Anchors(size),
-        Some((root, _)) if *root == claimed.root() => Held::NotCheckable,
+        Some(root) if *root == claimed.root() && is_judged => Held::Anchors(size),
+        Some(root) if *root == claimed.root() => Held::NotCheckable,
         _ => last(
             FaultCode::CheckpointRoot,
             format!(

@@ -75,12 +75,12 @@ impl fmt::Display for Code {
 pub struct LedgerFault {
     /// Its position: how many good entries stand before it, whatever number the line claims.
     pub seq: u64,
-    /// The segment, where the ledger is several files.
+    /// The segment, where the ledger is several files and the fault is in one.
     pub segment: Option<String>,
-    /// The line, counted from 1.
-    pub line: u64,
-    /// The first wrong byte where it is known, else the start of the line; counted from 0.
-    pub offset: u64,
+    /// The line, counted from 1; none where the fault is in no line: another ledger, no entries, or a checkpoint.
+    pub line: Option<u64>,
+    /// The first wrong byte where it is known, else the start of the line; counted from 0. None where there is no line.
+    pub offset: Option<u64>,
     /// What is wrong.
     pub code: Code,
     /// A sentence for a person, without control characters; its wording is not stable.
@@ -93,16 +93,60 @@ impl LedgerFault {
         Self {
             seq,
             segment: place.segment.as_deref().map(str::to_owned),
-            line: place.line,
-            offset: place.offset + offset,
+            line: Some(place.line),
+            offset: Some(place.offset + offset),
             code,
             detail: printable(detail),
         }
     }
 
+    /// A fault that is in no line.
+    pub(crate) fn outside(seq: u64, code: FaultCode, detail: &str) -> Self {
+        let (code, detail) = (Code::Fault(code), printable(detail));
+        Self { seq, segment: None, line: None, offset: None, code, detail }
+    }
+
+    /// Where it is, as reports say it: none where it is in no line.
+    #[must_use]
+    pub fn place(&self) -> Option<String> {
+        let (line, offset) = (self.line?, self.offset?);
+        let segment = self.segment.as_deref().map(|name| format!("segment {}, ", printable(name)));
+        Some(format!("entry {}, {}line {line}, byte {offset}", self.seq, segment.unwrap_or_default()))
+    }
+
     /// A fault of the line's own bytes.
     pub(crate) fn of(seq: u64, place: &Place, fault: &Fault) -> Self {
         Self::at(seq, place, fault.offset as u64, Code::Fault(fault.code), &fault.detail)
+    }
+}
+
+/// What nobody signed, and what an auditor has to know all the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// Which.
+    pub code: WarningCode,
+    /// A sentence for a person; its wording is not stable.
+    pub detail: String,
+}
+
+/// The stable code of a warning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WarningCode {
+    /// The last writer noted more entries as durable than there are.
+    EntriesMissing,
+    /// The last writer noted another entry as durable than the one that stands there.
+    OtherHistory,
+}
+
+impl WarningCode {
+    /// The word as reports print it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EntriesMissing => "entries_missing",
+            Self::OtherHistory => "other_history",
+        }
     }
 }
 
@@ -138,6 +182,8 @@ pub struct Report {
     pub governors_quorum: Option<(u64, u64)>,
     /// The first fault.
     pub fault: Option<LedgerFault>,
+    /// What contradicts the entries without being signed: no fault, and no reason to rely on them. Docs/format.md, section 10.
+    pub warnings: Vec<Warning>,
     /// What is shown and what not, each with a sentence.
     pub claims: Vec<Claim>,
     /// The rules version that the entries after [`Self::entries`] need, where this build lacks it.
@@ -166,6 +212,7 @@ pub(crate) struct Finding {
     pub(crate) withheld: u64,
     pub(crate) serial_gaps: Vec<SerialGap>,
     pub(crate) inventory: Option<Inventory>,
+    pub(crate) warnings: Vec<Warning>,
     pub(crate) fault: Option<LedgerFault>,
 }
 
@@ -190,18 +237,26 @@ impl Report {
             withheld: finding.withheld,
             serial_gaps: finding.serial_gaps,
             inventory: finding.inventory,
+            warnings: finding.warnings,
             fault: finding.fault,
         }
     }
 
-    /// Whether every check passed.
+    /// Whether every check passed. Warnings are for [`Self::is_sound`].
     #[must_use]
     pub fn is_verified(&self) -> bool {
         self.verdict == Verdict::Verified
     }
 
+    /// Whether every check passed and nothing warns: what is to be relied on.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.is_verified() && self.warnings.is_empty()
+    }
+
     /// One JSON object on one line: `verdict`, `entries`, `size`, `root`, `ledger`, `anchored`, `rules`, `governors_quorum`,
-    /// `fault` and `claims`, in that order; for a directory `directory` behind them.
+    /// `fault`, `warnings` and `claims`, in that order; for a directory `directory` behind them. A fault that is in no line has
+    /// neither `line` nor `offset`.
     #[must_use]
     pub fn to_json(&self) -> String {
         let fault = self.fault.as_ref().map(|fault| JsonFault {
@@ -224,6 +279,7 @@ impl Report {
                 .governors_quorum
                 .map(|(quorum, governors)| JsonQuorum { quorum, governors }),
             fault,
+            warnings: &self.warnings,
             claims: &self.claims,
             directory: self.inventory.as_ref(),
         };
@@ -244,7 +300,10 @@ impl Report {
                 format!("{entries}, the first {} anchored by a checkpoint", self.anchored)
             }
             (Verdict::Verified, _) => format!("{entries}, internally consistent, not anchored"),
-            (Verdict::Failed, _) => format!("{entries} before the first fault"),
+            (Verdict::Failed, _) => {
+                let outside = self.fault.as_ref().and_then(|fault| outside(fault, &entries));
+                outside.unwrap_or_else(|| format!("{entries} before the first fault"))
+            }
             (Verdict::NotCheckable, needs) => format!(
                 "{entries}; the {} after them need rules version {}",
                 self.size - self.entries,
@@ -257,16 +316,20 @@ impl Report {
 impl fmt::Display for Report {
     /// The report for a person, of several lines.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {}", self.verdict.as_str().replace('_', " "), self.summary())?;
-        if let Some(fault) = &self.fault {
+        let warned = if self.warnings.is_empty() { "" } else { " WITH A WARNING" };
+        writeln!(f, "{}{warned}: {}", self.verdict.as_str().replace('_', " "), self.summary())?;
+        if self.fault.is_some() || !self.warnings.is_empty() {
             writeln!(f)?;
+        }
+        if let Some(fault) = &self.fault {
             writeln!(f, "  fault      {}", fault.code)?;
-            write!(f, "  at         entry {}, ", fault.seq)?;
-            if let Some(segment) = &fault.segment {
-                write!(f, "segment {}, ", printable(segment))?;
+            if let Some(place) = fault.place() {
+                writeln!(f, "  at         {place}")?;
             }
-            writeln!(f, "line {}, byte {}", fault.line, fault.offset)?;
             writeln!(f, "  detail     {}", fault.detail)?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "  WARNING    {}: {}", warning.code.as_str(), warning.detail)?;
         }
         let none = || "unknown".to_owned();
         let quorum = self.governors_quorum.map_or_else(none, |(quorum, governors)| {
@@ -302,6 +365,23 @@ impl fmt::Display for Report {
     }
 }
 
+/// What a fault that is in no line comes to, in a sentence; none for any other.
+fn outside(fault: &LedgerFault, entries: &str) -> Option<String> {
+    let Code::Fault(code) = fault.code else { return None };
+    let what = match code {
+        FaultCode::LedgerPin => return Some(format!("this is another ledger: {}", fault.detail)),
+        FaultCode::EmptyLedger => return Some("there are no entries".into()),
+        FaultCode::CheckpointAhead => "entries are missing that a checkpoint is over",
+        FaultCode::CheckpointMissing => "no checkpoint anchors anything, and one was asked for",
+        FaultCode::CheckpointOrigin => "a checkpoint is of another ledger",
+        FaultCode::CheckpointRoot => "the entries are not those that a checkpoint is over",
+        FaultCode::CheckpointSignature => "a checkpoint is not signed by the recorder",
+        FaultCode::Note => "a checkpoint can not be read",
+        _ => return None,
+    };
+    Some(format!("{what}; {entries} passed every other check"))
+}
+
 /// What lies in the directory, in lines of the report for a person.
 fn show_inventory(inventory: &Inventory, entries: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let segments = count(inventory.segments, "segment", "segments");
@@ -315,7 +395,12 @@ fn show_inventory(inventory: &Inventory, entries: u64, f: &mut fmt::Formatter<'_
         writeln!(f, "  kept       {}: {bytes} that a recovery cut off", printable(&tail.name))?;
     }
     for name in inventory.foreign.iter().take(SHOWN_NAMES) {
-        writeln!(f, "  foreign    {}: no part of the ledger, not looked at", printable(name))?;
+        let bars = if name.starts_with("entries/") {
+            "; nothing can be recorded before it is moved away"
+        } else {
+            ""
+        };
+        writeln!(f, "  foreign    {}: no part of the ledger, not looked at{bars}", printable(name))?;
     }
     let shown = |names: usize| names.saturating_sub(SHOWN_NAMES) as u64;
     let more = inventory.unnamed + shown(inventory.cut.len()) + shown(inventory.foreign.len());
@@ -342,6 +427,7 @@ struct JsonReport<'a> {
     rules: Option<u64>,
     governors_quorum: Option<JsonQuorum>,
     fault: Option<JsonFault<'a>>,
+    warnings: &'a [Warning],
     claims: &'a [Claim],
     #[serde(skip_serializing_if = "Option::is_none")]
     directory: Option<&'a Inventory>,
@@ -358,8 +444,10 @@ struct JsonFault<'a> {
     seq: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     segment: Option<&'a str>,
-    line: u64,
-    offset: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
     code: String,
     detail: &'a str,
 }

@@ -318,6 +318,74 @@ fn f_18_another_ledger_than_the_pinned_one_is_refused() {
     let report = audit_with(other.bytes(), &[], &pinned);
     assert_eq!(fault(&report), found(0, FaultCode::LedgerPin));
     assert_eq!(verdict_of(&report, ClaimName::LedgerIdentity), Verdict::Failed);
+    let headline = format!("failed: this is another ledger: expected {}, found {}\n", book.id(), other.id());
+    assert!(report.to_string().starts_with(&headline), "{report}");
+}
+
+/// What is wrong is in no line, so none is named; and the entries themselves passed.
+#[test]
+fn faults_in_no_line_have_a_headline_and_no_place() {
+    let book = Book::of(5);
+    let longer = {
+        let mut longer = book.clone();
+        longer.note("fact");
+        longer
+    };
+    let other = Book::open("other").checkpoint(1, RECORDER);
+    let unlike = checkpoint(book.id().as_str(), 5, EMPTY_ROOT, RECORDER);
+    let required = Options { require_checkpoint: true, ..Options::default() };
+    let passed = "; 5 entries passed every other check";
+    let cases = [
+        (audit("", &[]), "there are no entries".to_owned()),
+        (
+            audit_with(book.bytes(), &[], &required),
+            format!("no checkpoint anchors anything, and one was asked for{passed}"),
+        ),
+        (audit(book.bytes(), &["junk"]), format!("a checkpoint can not be read{passed}")),
+        (audit(book.bytes(), &[&other]), format!("a checkpoint is of another ledger{passed}")),
+        (
+            audit(book.bytes(), &[&longer.checkpoint(6, RECORDER)]),
+            format!("entries are missing that a checkpoint is over{passed}"),
+        ),
+        (
+            audit(book.bytes(), &[&book.checkpoint(5, GOVERNOR)]),
+            format!("a checkpoint is not signed by the recorder{passed}"),
+        ),
+        (
+            audit(book.bytes(), &[&unlike]),
+            format!("the entries are not those that a checkpoint is over{passed}"),
+        ),
+    ];
+    for (report, headline) in cases {
+        let fault = report.fault.as_ref().unwrap();
+        assert_eq!((fault.line, fault.offset, fault.place()), (None, None, None), "{headline}");
+        let text = report.to_string();
+        assert!(text.starts_with(&format!("failed: {headline}\n")) && !text.contains("  at  "), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+        assert!(json["fault"].get("line").is_none() && json["fault"]["seq"].is_u64(), "{json}");
+    }
+    // One that is in a line says which.
+    let torn = audit(&book.bytes()[..book.bytes().len() - 1], &[]);
+    assert!(torn.to_string().contains("  at         entry 4, line 5, byte "), "{torn}");
+}
+
+/// Whatever else is wrong: a checkpoint that holds over the last entry holds its time.
+#[test]
+fn the_last_time_follows_from_what_is_anchored() {
+    let book = Book::of(5);
+    let good = book.checkpoint(5, RECORDER);
+    let earlier = book.checkpoint(4, RECORDER);
+    let torn = &book.bytes()[..book.bytes().len() - 1];
+    let cases = [
+        (audit(book.bytes(), &[&good]), Verdict::Verified),
+        (audit(book.bytes(), &[&good, "junk"]), Verdict::Verified),
+        (audit(book.bytes(), &[&earlier, "junk"]), Verdict::NotCheckable),
+        (audit(torn, &[&earlier]), Verdict::Verified),
+        (audit(torn, &[&good]), Verdict::NotCheckable),
+    ];
+    for (index, (report, want)) in cases.into_iter().enumerate() {
+        assert_eq!(verdict_of(&report, ClaimName::LastTime), want, "case {index}: {report}");
+    }
 }
 
 #[test]
@@ -457,7 +525,7 @@ fn a_change_that_only_the_chain_shows_is_located() {
         assert_eq!(report.root, root);
         let offset: usize = book.lines[..index].iter().map(|line| line.len() + 1).sum();
         let fault = report.fault.unwrap();
-        assert_eq!((fault.line, fault.offset), (index as u64 + 1, offset as u64));
+        assert_eq!((fault.line, fault.offset), (Some(index as u64 + 1), Some(offset as u64)));
     }
     // Of the last two none after them tells which: the last is named, and the detail names both.
     let report = changed(4, &[]);

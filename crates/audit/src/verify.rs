@@ -1,18 +1,20 @@
 //! The pipeline: one window is judged while the signatures of the next are verified and the one after that is read.
 
+use std::collections::BTreeMap;
+
+use countersign_core::digest::LeafHash;
+use countersign_core::fault::FaultCode;
 use countersign_core::id::LedgerId;
 use countersign_core::time::Timestamp;
 use countersign_projection::governance::{JudgedEntry, State};
 
 use crate::chain::{Batch, Chain, ChainFault, Lines};
 use crate::directory::Inventory;
-use crate::framing::Place;
 use crate::judging::Judging;
-use crate::notes::{Ledger, Notes};
-use crate::report::{Code, Finding, LedgerFault, Report};
+use crate::notes::{Ledger, Mark, Notes};
+use crate::report::{Finding, LedgerFault, Report, Warning, WarningCode, count};
 use crate::rules::{Door, Governance};
 use crate::source::{CheckpointFile, Source, SourceError};
-use countersign_core::fault::FaultCode;
 
 /// What a verification is given beside the ledger.
 #[derive(Debug, Clone, Default)]
@@ -129,14 +131,17 @@ pub(crate) fn run<D: Door>(
 ) -> Result<Outcome<D>, SourceError> {
     let files = [source.checkpoints()?, options.checkpoints.clone()].concat();
     let notes = Notes::read(&files);
-    let total_bytes = source.total_bytes();
+    let (total_bytes, inventory) = (source.total_bytes(), source.inventory());
     let mut lines = Lines::new(source);
     let mut chain = Chain::default();
-    let mut judging = Judging::<D>::new(notes.marks(), options.ledger_id.clone(), as_of);
+    let mut marks = notes.marks();
+    if let Some((size, _)) = inventory.as_ref().and_then(Inventory::durable_head) {
+        marks.entry(size).or_default();
+    }
+    let mut judging = Judging::<D>::new(marks, options.ledger_id.clone(), as_of);
 
     let mut read = Some(lines.next_batch()?);
     let mut batch = Batch::default();
-    let mut end;
     let fault = loop {
         // Entries are judged while signatures of those after them are verified, and the ones after those are read.
         let linked = read.take().map(|read| chain.link(read, &mut lines)).transpose()?;
@@ -153,7 +158,6 @@ pub(crate) fn run<D: Door>(
             judging.take(entries, on_entry)
         });
         on_progress(Progress { bytes: reached.bytes_read, total_bytes, entries: judging.judged });
-        end = reached.place;
         if let Err(fault) = verdict {
             break Some(fault);
         }
@@ -166,8 +170,7 @@ pub(crate) fn run<D: Door>(
             None => break None,
         }
     };
-    let inventory = source.inventory();
-    Ok(conclude(fault, judging, &notes, options, &end, inventory))
+    Ok(conclude(fault, judging, &notes, options, inventory))
 }
 
 /// Adds to a fault between the last two entries what a checkpoint tells about it.
@@ -188,7 +191,6 @@ fn conclude<D: Door>(
     judging: Judging<D>,
     notes: &Notes,
     options: &Options,
-    end: &Place,
     inventory: Option<Inventory>,
 ) -> Outcome<D> {
     let facts = D::facts(&judging.state);
@@ -199,15 +201,18 @@ fn conclude<D: Door>(
         entries: good,
         judged: judging.judged.min(good),
         recorder: D::recorder_key(&judging.state),
-        end,
     });
-    let fault = fault.or_else(|| nothing(good, end)).or(wrong).or_else(|| {
+    let is_of_a_line = fault.is_some();
+    let fault = fault.or_else(|| nothing(good)).or(wrong).or_else(|| {
         let is_missing = options.require_checkpoint && anchored == 0;
         is_missing.then(|| {
             let detail = "a checkpoint was asked for, and none anchors any entry";
-            LedgerFault::at(good, end, 0, Code::Fault(FaultCode::CheckpointMissing), detail)
+            LedgerFault::outside(good, FaultCode::CheckpointMissing, detail)
         })
     });
+    // Where a line is wrong, that tells why fewer entries are good.
+    let noted = inventory.as_ref().filter(|_| !is_of_a_line).and_then(Inventory::durable_head);
+    let warnings = noted.and_then(|noted| contradiction(noted, good, &judging.marks)).into_iter().collect();
     let state = match (&fault, judging.needs_rules) {
         (None, None) => Some(judging.past.clone().unwrap_or_else(|| judging.state.clone())),
         (Some(_), _) | (_, Some(_)) => None,
@@ -225,12 +230,43 @@ fn conclude<D: Door>(
         withheld: judging.withheld,
         serial_gaps: judging.serial_gaps(),
         inventory,
+        warnings,
         fault,
     });
     Outcome { report, state }
 }
 
-fn nothing(entries: u64, end: &Place) -> Option<LedgerFault> {
-    let detail = "there are no entries, so nothing was verified";
-    (entries == 0).then(|| LedgerFault::at(0, end, 0, Code::Fault(FaultCode::EmptyLedger), detail))
+fn nothing(entries: u64) -> Option<LedgerFault> {
+    let detail = "nothing was verified";
+    (entries == 0).then(|| LedgerFault::outside(0, FaultCode::EmptyLedger, detail))
+}
+
+/// What the writer's own note says against the entries: how many were durable, and which was the last.
+fn contradiction(
+    (size, leaf): (u64, LeafHash),
+    entries: u64,
+    marks: &BTreeMap<u64, Mark>,
+) -> Option<Warning> {
+    let (code, detail) = if size > entries {
+        (
+            WarningCode::EntriesMissing,
+            format!(
+                "the writer noted in `head` that {} durable here, and there are {entries}: the rest was cut off, or an older \
+                 copy was put back. Nobody signed that note, so it is no fault; do not rely on what is left before it is explained",
+                count(size, "entry was", "entries were")
+            ),
+        )
+    } else if marks.get(&size).and_then(|mark| mark.leaf).is_some_and(|found| found != leaf) {
+        (
+            WarningCode::OtherHistory,
+            format!(
+                "the writer noted in `head` another entry {} than the one here: another history was put in the place of this \
+                 ledger's. Nobody signed that note, so it is no fault; do not rely on this history before it is explained",
+                size - 1
+            ),
+        )
+    } else {
+        return None;
+    };
+    Some(Warning { code, detail })
 }

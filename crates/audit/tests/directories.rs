@@ -7,7 +7,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use common::{Folder, World, at, fault, join};
-use countersign_audit::{CutTail, LedgerDir, Report, Source, SourceError, Verdict, verify_with};
+use countersign_audit::{CutTail, LedgerDir, Report, Source, SourceError, Verdict, WarningCode, verify_with};
+use countersign_core::digest::LeafHash;
+use countersign_core::entry::leaf_hash;
 
 /// A ledger of 32 entries in a directory of its own: segments of 10, 7, 1 and 14 entries, and an empty one at the end.
 struct Ledger {
@@ -102,7 +104,7 @@ fn a_fault_is_named_by_segment_line_and_offset_there() {
     bytes[offset] = 0xff;
     fs::write(ledger.segment(18), bytes).unwrap();
     let found = ledger.verify().fault.unwrap();
-    assert_eq!((found.seq, found.line, found.offset), (19, 2, offset as u64));
+    assert_eq!((found.seq, found.line, found.offset), (19, Some(2), Some(offset as u64)));
     assert_eq!(found.segment.unwrap(), "entries/00000000000000000018.jsonl");
 }
 
@@ -122,7 +124,7 @@ fn a_segment_deleted_is_missed_at_the_next() {
     for start in [18, 32] {
         fs::remove_file(ledger.segment(start)).unwrap();
     }
-    assert_eq!(ledger.fault(), found(18, "checkpoint_ahead", 17));
+    assert_eq!(fault(&ledger.verify()), at(18, "checkpoint_ahead"));
     // A limit: between entries, without a checkpoint, nothing shows it.
     assert_eq!((ledger.bare().fault(), ledger.verify().anchored), (None, 0));
 }
@@ -210,7 +212,7 @@ fn an_emptied_segment_is_a_fault_unless_it_is_the_last() {
     let ledger = Ledger::new("emptied");
     fs::remove_file(ledger.segment(32)).unwrap();
     fs::write(ledger.segment(18), "").unwrap();
-    assert_eq!(ledger.fault(), found(18, "checkpoint_ahead", 18));
+    assert_eq!(fault(&ledger.verify()), at(18, "checkpoint_ahead"));
 }
 
 /// At every end of a line and the bytes around it, and here and there between; at every byte of one entry.
@@ -271,20 +273,70 @@ fn what_lies_beside_is_reported_and_no_fault() {
     ledger.folder.put("snapshots/anything", "?");
     fs::create_dir(ledger.folder.0.join("entries/old")).unwrap();
     fs::create_dir(ledger.folder.0.join("index")).unwrap();
-    ledger.folder.put("head", format!("33 {}\n", "0a".repeat(32)));
+    ledger.folder.put("head", format!("31 {}\n", leaf(&ledger, 30)));
     let report = ledger.verify();
     assert_eq!((report.verdict, report.anchored), (Verdict::Verified, 32));
     let inventory = report.inventory.clone().unwrap();
     let tail = CutTail { name: "entries/00000000000000000018.jsonl.torn-4096".into(), bytes: 6 };
     assert_eq!((inventory.segments, inventory.cut, inventory.unnamed), (5, vec![tail], 0));
-    assert_eq!(inventory.durable, Some(33));
+    assert_eq!((inventory.durable, report.warnings.len()), (Some(31), 0));
     assert_eq!(inventory.foreign, ["README", "acme.jsonl", "entries/notes.txt", "entries/old"]);
     let text = report.to_string();
     assert!(text.contains("README: no part of the ledger"), "{text}");
-    assert!(text.contains("33 entries as durable: more than are good here"), "{text}");
+    assert!(text.contains("its writer noted 31 entries as durable\n"), "{text}");
     let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
     assert_eq!(json["directory"]["segments"], 5);
     assert_eq!(json["directory"]["foreign"][3], "entries/old");
+}
+
+/// The leaf hash of an entry.
+fn leaf(ledger: &Ledger, seq: usize) -> LeafHash {
+    leaf_hash(&ledger.world.lines()[seq])
+}
+
+/// Whoever cuts the tail and the checkpoint with it, and forgets the writer's own note.
+#[test]
+fn entries_that_the_writers_note_contradicts_are_warned_of_and_no_fault() {
+    let ledger = Ledger::new("head");
+    let codes = |report: &Report| report.warnings.iter().map(|warning| warning.code).collect::<Vec<_>>();
+    let own = format!("32 {}\n", leaf(&ledger, 31));
+    ledger.folder.put("head", &own);
+    assert!(ledger.bare().verify().is_sound());
+    fs::remove_file(ledger.segment(32)).unwrap();
+    fs::remove_file(ledger.segment(18)).unwrap();
+    let report = ledger.verify();
+    assert_eq!((report.verdict, report.entries, report.is_sound()), (Verdict::Verified, 18, false));
+    assert_eq!(codes(&report), [WarningCode::EntriesMissing]);
+    let text = report.to_string();
+    assert!(text.starts_with("verified WITH A WARNING: 18 entries"), "{text}");
+    assert!(
+        text.contains("WARNING    entries_missing: the writer noted in `head` that 32 entries"),
+        "{text}"
+    );
+    let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+    assert_eq!(json["warnings"][0]["code"], "entries_missing");
+    // Another entry at the place than the one that was durable there.
+    for (note, want) in [
+        (format!("18 {}\n", leaf(&ledger, 17)), vec![]),
+        (format!("18 {}\n", leaf(&ledger, 16)), vec![WarningCode::OtherHistory]),
+        (format!("1 {}\n", leaf(&ledger, 17)), vec![WarningCode::OtherHistory]),
+        (format!("0 {}\n", leaf(&ledger, 17)), vec![]),
+        (format!("19 {}\n", leaf(&ledger, 17)), vec![WarningCode::EntriesMissing]),
+        ("none".to_owned(), vec![]),
+    ] {
+        ledger.folder.put("head", &note);
+        assert_eq!(codes(&ledger.verify()), want, "{note}");
+    }
+    // A wrong line tells by itself why fewer entries are good; a checkpoint that is ahead does not silence it.
+    ledger.folder.put("head", &own);
+    ledger.folder.put("checkpoint", ledger.world.checkpoint(32));
+    let report = ledger.verify();
+    assert_eq!(
+        (fault(&report), codes(&report)),
+        (at(18, "checkpoint_ahead"), vec![WarningCode::EntriesMissing])
+    );
+    fs::write(ledger.segment(17), "{").unwrap();
+    assert_eq!(codes(&ledger.verify()), []);
 }
 
 #[test]
