@@ -9,6 +9,7 @@ use countersign_core::time::{Seconds, Timestamp};
 use crate::cast::{Keys, begins, opening};
 use crate::expand::{Problem, Resolve, event, replaced};
 use crate::file::{Ask, Item, Scenario, Setup, Step};
+use crate::run::name;
 use countersign_core::key::SignerKey as _;
 
 /// What is wrong with the scenario as it is written: a list of sentences, each naming its item. Empty where it can be run.
@@ -27,9 +28,12 @@ pub fn check(scenario: &Scenario) -> Vec<String> {
         at: begins(&scenario.setup),
     };
     let mut problems = Vec::new();
-    let opening = steps.into_iter().map(Item::Step);
-    for (index, item) in opening.chain(scenario.timeline.iter().cloned()).enumerate() {
-        let name = item.common().id.clone().unwrap_or_else(|| format!("item {index}"));
+    let opening = steps
+        .into_iter()
+        .map(|step| (format!("setup: {}", step.common.id.clone().unwrap_or_default()), Item::Step(step)));
+    let timeline =
+        scenario.timeline.iter().enumerate().map(|(index, item)| (name(index, item), item.clone()));
+    for (name, item) in opening.chain(timeline) {
         dry.item(&item).into_iter().for_each(|problem| problems.push(format!("{name}: {problem}")));
         if let Some(id) = &item.common().id {
             let digest = StatementDigest::new(sha256(&[id.as_bytes()]));

@@ -28,6 +28,37 @@ impl Report {
     pub fn passed(&self) -> bool {
         self.failures.is_empty()
     }
+
+    /// The failures that are worth reading, and how many come after them: once a statement went another way than the scenario
+    /// says, what comes later may follow from that alone.
+    #[must_use]
+    pub fn first_failures(&self) -> (&[Failure], usize) {
+        let first = self.failures.iter().position(|failure| failure.diverges);
+        let told = first.map_or(self.failures.len(), |index| index + 1);
+        (&self.failures[..told], self.failures.len() - told)
+    }
+
+    /// Title and requirements, as a heading.
+    #[must_use]
+    pub fn heading(&self) -> String {
+        match self.requirements.as_slice() {
+            [] => self.title.clone(),
+            requirements => format!("{} [{}]", self.title, requirements.join(" ")),
+        }
+    }
+
+    /// The failures that are worth reading, a line feed before each; nothing where there are none.
+    #[must_use]
+    pub fn details(&self) -> String {
+        let (told, more) = self.first_failures();
+        let mut text: String = told.iter().map(|failure| format!("\n{failure}")).collect();
+        match more {
+            0 => {}
+            1 => text += "\n  and one item after it, which may follow from that",
+            more => text += &format!("\n  and {more} items after it, which may follow from that"),
+        }
+        text
+    }
 }
 
 /// One thing that did not go as expected.
@@ -39,6 +70,8 @@ pub struct Failure {
     pub expected: Finding,
     /// What happened.
     pub happened: Finding,
+    /// Whether the ledger is another one after it than the scenario means: so it is after every statement, and not after a question.
+    pub diverges: bool,
 }
 
 /// A verdict or an answer, with what there is to say about it.
@@ -130,13 +163,6 @@ impl fmt::Display for Failure {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.passed() { "passed" } else { "FAILED" };
-        write!(f, "{verdict}  {}", self.title)?;
-        if !self.requirements.is_empty() {
-            write!(f, " [{}]", self.requirements.join(" "))?;
-        }
-        for failure in &self.failures {
-            write!(f, "\n{failure}")?;
-        }
-        Ok(())
+        write!(f, "{verdict}  {}{}", self.heading(), self.details())
     }
 }

@@ -56,10 +56,15 @@ pub fn record(scenario: &Scenario) -> Recorded {
         }
     }
     for (index, item) in scenario.timeline.iter().enumerate() {
-        let id = item.common().id.as_ref().map(|id| format!(" `{id}`")).unwrap_or_default();
-        world.item(item, format!("item {}{id}: {}", index + 1, describe(item)), &mut report);
+        world.item(item, name(index, item), &mut report);
     }
     world.recorded(report)
+}
+
+/// What an item of the timeline is called, `index` counting from 0: its place from 1 on, its id, and what it is.
+pub(crate) fn name(index: usize, item: &Item) -> String {
+    let id = item.common().id.as_ref().map(|id| format!(" `{id}`")).unwrap_or_default();
+    format!("item {}{id}: {}", index + 1, describe(item))
 }
 
 fn describe(item: &Item) -> String {
@@ -86,6 +91,7 @@ fn mistake(item: String, problem: Problem) -> Failure {
         item,
         expected: Finding::plain("a scenario that can be run"),
         happened: Finding::plain(problem),
+        diverges: true,
     }
 }
 
@@ -149,7 +155,8 @@ impl<'a> World<'a> {
         match result {
             Ok(None) => {}
             Ok(Some((expected, happened))) => {
-                report.failures.push(Failure { item: name, expected, happened })
+                let diverges = !matches!(item, Item::Question(_));
+                report.failures.push(Failure { item: name, expected, happened, diverges });
             }
             Err(problem) => report.failures.push(mistake(name, problem)),
         }

@@ -83,3 +83,42 @@ fn the_example_of_the_documentation_goes_as_it_says() {
     let told = text.split("```text\n").nth(1).and_then(|rest| rest.split("```").next());
     assert_eq!(Some(format!("{report}\n")).as_deref(), told);
 }
+
+/// One statement that goes another way takes what comes after it along: the first is told, and the rest counted.
+#[test]
+fn what_follows_from_a_failure_is_counted_and_not_told() {
+    let text = include_str!("../../../docs/scenarios.md");
+    let example = text.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    // The owner's approval is refused where another capacity is claimed: no grant follows, and no answer is as it was.
+    let wrong = example.replace(
+        "\"request\": \"@request\", \"capacity\": \"business_owner\"",
+        "\"request\": \"@request\", \"capacity\": \"iam_enforcer\"",
+    );
+    let report = run(&parse(&wrong).unwrap());
+    let (told, more) = report.first_failures();
+    assert_eq!((told.len(), told.len() + more), (1, report.failures.len()), "{report}");
+    assert!(more > 1 && told[0].item.starts_with("item 2 `need`: access.approved"), "{report}");
+    let shown = report.to_string();
+    assert!(shown.ends_with(&format!("and {more} items after it, which may follow from that")), "{shown}");
+    // Questions leave the ledger as it is, so each wrong answer is told.
+    let wrong = example
+        .replace("\"answer\": \"allowed\"", "\"answer\": \"no_grant\"")
+        .replace("\"answer\": \"no_grant\" }\n  ]", "\"answer\": \"allowed\" }\n  ]");
+    let report = run(&parse(&wrong).unwrap());
+    assert_eq!((report.failures.len(), report.first_failures().1), (2, 0), "{report}");
+}
+
+/// A file that is written wrong names its items as a run does: from 1 on, in the timeline.
+#[test]
+fn items_have_the_same_names_whether_checked_or_run() {
+    let text = include_str!("../../../docs/scenarios.md");
+    let example = text.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let wrong = example.replace("\"request\": \"@request\"", "\"request\": \"@reqest\"");
+    let scenario = parse(&wrong).unwrap();
+    let (problems, report) = (check(&scenario), run(&scenario));
+    let first = &report.failures[0].item;
+    assert!(
+        first.starts_with("item 2 `need`: ") && problems[0].starts_with(first.as_str()),
+        "{problems:?} {report}"
+    );
+}
