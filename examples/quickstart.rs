@@ -1,12 +1,13 @@
 //! A fictional company from genesis to a grant, its end, and proof of all of it.
 //!
-//! Run it with `cargo run --release --example quickstart`. Keys come from fixed seeds and the clock is moved by hand, so that
+//! Run it with `cargo run --release --example quickstart`; with `-- --ledger acme.ledger` behind it the ledger stays there. Keys come from fixed seeds and the clock is moved by hand, so that
 //! every run prints the same; a service takes its keys from a KMS or a file, and the system's clock.
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use countersign::audit::{LedgerDir, Options, verify};
+use countersign::audit::{LedgerBytes, LedgerDir, Options, verify};
 use countersign::core::event::*;
 use countersign::core::id::*;
 use countersign::core::key::SecretKey;
@@ -24,6 +25,15 @@ const POLICY: &str = r#"{"paths":[{"distinct_persons":true,"name":"books","path"
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let kept = match &arguments[..] {
+        [] => None,
+        [option, path] if option == "--ledger" => Some(PathBuf::from(path)),
+        _ => return Err("usage: quickstart [--ledger DIR]".into()),
+    };
+    if let Some(path) = kept.as_ref().filter(|path| path.exists()) {
+        return Err(format!("{} exists already", path.display()).into());
+    }
     println!(
         "countersign quickstart: Acme gives Alice access to its books, takes it back, and can prove both."
     );
@@ -59,7 +69,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let genesis = ada.state(genesis).cosigned_by([&ben, &recorder]).sign()?;
     // One directory is all that a ledger needs; what is acknowledged survives a loss of power.
-    let directory = std::env::temp_dir().join(format!("countersign-quickstart-{}", std::process::id()));
+    let temporary = || std::env::temp_dir().join(format!("countersign-quickstart-{}", std::process::id()));
+    let directory = kept.clone().unwrap_or_else(temporary);
     let recording = Recorder::new(SecretKey::from_seed(&[3; 32])).clock(clock.clone());
     let (ledger, _) = Ledger::create(FileStore::open(&directory)?, recording, genesis).await?;
     let id = ledger.ledger_id().ok_or("genesis was recorded")?;
@@ -204,14 +215,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "verify     {}: {} entries, anchored by a checkpoint to {}",
         report.verdict, report.entries, report.anchored
     );
-    let segment = directory.join("entries/00000000000000000000.jsonl");
-    let mut bytes = std::fs::read(&segment)?;
+    let mut bytes = std::fs::read(directory.join("entries/00000000000000000000.jsonl"))?;
     let half = bytes.len() / 2;
     bytes[half] ^= 1;
-    std::fs::write(&segment, bytes)?;
-    let report = verify(&mut LedgerDir::open(&directory)?, &options)?;
+    let report = verify(&mut LedgerBytes::new(bytes), &options)?;
     let fault = report.fault.ok_or("a flipped bit is noticed")?;
     println!("one bit    flipped at byte {half}: entry {}, {}: {}", fault.seq, fault.code, fault.detail);
-    std::fs::remove_dir_all(&directory)?;
+    let Some(path) = kept else {
+        return Ok(std::fs::remove_dir_all(&directory)?);
+    };
+    let path = path.display();
+    println!("next       countersign verify {path} --ledger-id {}", options.ledger_id.ok_or("pinned above")?);
+    println!("           countersign why {path} user:alice reader db:books");
     Ok(())
 }

@@ -154,6 +154,11 @@ fn print(args: &Args, tally: &Tally, took: Duration) -> Result<(), BoxError> {
     println!("grants by personal exception: {}", tally.exceptions);
     println!("seconds: {:.1}", took.as_secs_f64());
     println!("bytes: {bytes}");
-    println!("ledger: {}", args.into.path().display());
+    let path = args.into.path().display();
+    println!("ledger: {path}");
+    if let Some(id) = &tally.ledger {
+        println!("ledger id: {id}");
+        println!("next: countersign verify {path} --ledger-id {id}");
+    }
     Ok(())
 }

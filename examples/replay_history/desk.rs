@@ -139,6 +139,7 @@ impl<S: Store> Desk<S> {
             enforcer.stop().await;
         }
         self.ledger.close().await?;
+        self.tally.ledger = self.ledger.ledger_id();
         Ok(self.tally)
     }
 }

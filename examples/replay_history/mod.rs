@@ -9,6 +9,7 @@ pub(crate) mod plan;
 use std::collections::BTreeMap;
 
 use countersign::core::event::EventKind;
+use countersign::core::id::LedgerId;
 use countersign::projection::governance::RefusalCode;
 
 /// Anything that ends the replay.
@@ -23,4 +24,6 @@ pub(crate) struct Tally {
     pub(crate) refusals: BTreeMap<RefusalCode, u64>,
     /// Grants, among the recorded ones, that rest on a personal exception.
     pub(crate) exceptions: u64,
+    /// The ledger that they are in.
+    pub(crate) ledger: Option<LedgerId>,
 }
