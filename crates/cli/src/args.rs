@@ -15,7 +15,8 @@ use crate::when::{At, instant};
     name = "countersign",
     version,
     max_term_width = 100,
-    after_help = "Exit codes: 0 verified or allowed, 1 failed, denied or refused, 2 usage, input or output.\n\
+    after_help = "Exit codes: 0 verified or allowed, 1 failed, warned of, denied or refused, 2 usage, input or output,\n\
+                  141 the reader of the output went away.\n\
                   Every command that reads a ledger verifies all of it first.\n\n\
                   Examples:\n  \
                   countersign verify access.ledger --ledger-id acme/access/3f5c...\n  \
@@ -122,7 +123,7 @@ pub(crate) struct Init {
     /// The recorder, as PRINCIPAL=PERSON[,PERSON]:KEYFILE with the persons who control it.
     #[arg(long)]
     pub(crate) recorder: String,
-    /// How many governors must sign what governors do together [default: all but one, at least one].
+    /// How many governors must sign what governors do together [default: all but one, and two of two].
     #[arg(long)]
     pub(crate) quorum: Option<u64>,
     /// A holder of a recovery key, as PRINCIPAL=PERSON:KEYFILE.
@@ -170,12 +171,14 @@ pub(crate) struct Keygen {
 #[command(after_help = "Examples:\n  \
     countersign sign access.ledger --as user:alice --key alice.key --event request.json --out request.signed\n  \
     countersign sign access.ledger --as user:dana --key dana.key --cosigner user:erik --event assign.json --out a.signed\n  \
-    countersign sign --cosign a.signed --key erik.key\n\n\
+    countersign sign access.ledger --cosign a.signed --key erik.key\n\n\
     The event is ordinary JSON, in any layout: docs/format.md lists the kinds. Left out, `clause` of an approval, a denial or a\n\
-    personal exception is filled in from the ledger; so is all of access.granted but `request`. What is signed is shown first.")]
+    personal exception is filled in from the ledger; so is all of access.granted but `request`. What is signed is shown\n\
+    first, and on a terminal it is asked whether to sign. Without a terminal nothing is signed unless --yes is given.")]
 pub(crate) struct Sign {
     /// The ledger that the statement is for: it is verified, and its head is what the author has seen.
-    /// With --cosign it may be left out; where it is given, what is signed is shown in its words.
+    /// With --cosign it may be left out; where it is given, what is signed is shown in its words, and only a key of who is asked
+    /// for signs.
     #[arg(value_name = "LEDGER", required_unless_present = "cosign")]
     pub(crate) path: Option<PathBuf>,
     /// Who makes the statement.
@@ -207,7 +210,7 @@ pub(crate) struct Sign {
     /// The serial, instead of the next one that neither the ledger nor KEYFILE.serial has.
     #[arg(long, conflicts_with = "cosign")]
     pub(crate) serial: Option<u64>,
-    /// Sign without asking.
+    /// Sign without asking; needed where there is no terminal.
     #[arg(short, long)]
     pub(crate) yes: bool,
     #[command(flatten)]
@@ -459,7 +462,8 @@ fn kind(text: &str) -> Result<EventKind, String> {
         let same = |kind: &&EventKind| kind.as_str().split('.').next() == text.split('.').next();
         let near: Vec<&str> = EventKind::ALL.iter().filter(same).map(|kind| kind.as_str()).collect();
         if near.is_empty() {
-            "no such kind".into()
+            let all: Vec<&str> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
+            format!("no such kind; there are {}", all.join(", "))
         } else {
             format!("no such kind; there are {}", near.join(", "))
         }

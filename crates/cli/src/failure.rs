@@ -2,11 +2,12 @@
 
 use std::error::Error;
 use std::io;
+use std::path::Path;
 
 use countersign_audit::SourceError;
 use countersign_store::jsonl::JsonlError;
 
-use crate::{EXIT_ERROR, EXIT_NO};
+use crate::{EXIT_ERROR, EXIT_NO, EXIT_PIPE};
 
 /// Why a command ended early.
 #[derive(Debug)]
@@ -61,7 +62,8 @@ impl Failure {
 
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
-            Self::Pipe | Self::Told(_) => EXIT_ERROR,
+            Self::Pipe => EXIT_PIPE,
+            Self::Told(_) => EXIT_ERROR,
             Self::Refused(_) => EXIT_NO,
         }
     }
@@ -79,6 +81,9 @@ impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Self {
         let failure = Self::of("the ledger can not be read", &error);
         match error {
+            SourceError::NotAFile { path } | SourceError::NotADirectory { path } if path.is_symlink() => {
+                failure.hint(link_hint(&path))
+            }
             SourceError::Missing { .. } | SourceError::NotALedger { .. } => {
                 failure.hint("a ledger is a directory with `entries` in it, or one file NAME.jsonl")
             }
@@ -91,11 +96,20 @@ impl From<JsonlError> for Failure {
     fn from(error: JsonlError) -> Self {
         let failure = Self::of("the ledger file can not be used", &error);
         match error {
+            JsonlError::NotAFile { path } if path.is_symlink() => failure.hint(link_hint(&path)),
             JsonlError::OtherHistory { .. } => {
                 failure.hint("another program has written to it: nothing was changed, try again")
             }
             _ => failure,
         }
+    }
+}
+
+/// What to do where a path is a symbolic link.
+fn link_hint(path: &Path) -> String {
+    match path.read_link() {
+        Ok(to) => format!("symbolic links are not followed: name what it leads to, `{}`", to.display()),
+        Err(_) => "symbolic links are not followed: name what it leads to".into(),
     }
 }
 

@@ -11,6 +11,7 @@ use countersign_core::id::LedgerId;
 use countersign_core::key::{SEED_LEN, SecretKey, SignerKey as _};
 
 use crate::failure::Failure;
+use crate::files::replace;
 use crate::text::safe;
 
 const HEADER: &str = "countersign-key/v1";
@@ -29,14 +30,10 @@ pub(crate) fn create(path: &Path) -> Result<SecretKey, Failure> {
 
 /// Writes a new file that its owner alone can read.
 fn write(path: &Path, key: &SecretKey) -> Result<(), Failure> {
-    let failed = |error: io::Error| {
-        let failure = Failure::of(format!("`{}` can not be written", path.display()), &error);
-        match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                failure.hint("a key that is overwritten is lost: choose another name")
-            }
-            _ => failure,
-        }
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::told(format!("`{}` exists already", path.display()))
+            .hint("a key that is overwritten is lost: choose another name, or --show it"),
+        _ => Failure::of(format!("`{}` can not be written", path.display()), &error),
     };
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -48,7 +45,11 @@ fn write(path: &Path, key: &SecretKey) -> Result<(), Failure> {
     let mut file = options.open(path).map_err(failed)?;
     let text =
         format!("{HEADER}\npublic {}\nseed {}\n", key.public_key(), STANDARD.encode(key.expose_seed()));
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| {
+        // Half a key is none, and would keep a whole one from being written there.
+        let _ = fs::remove_file(path);
+        failed(error)
+    })
 }
 
 /// Reads a key file. Where others than its owner may read it, it is refused.
@@ -119,10 +120,7 @@ impl Serials {
         let highest = self.highest(ledger).max(serial);
         self.used.insert(ledger.clone(), highest);
         let text: String = self.used.iter().map(|(ledger, serial)| format!("{ledger} {serial}\n")).collect();
-        let mut new = self.path.clone().into_os_string();
-        new.push(".new");
-        fs::write(&new, text)
-            .and_then(|()| fs::rename(&new, &self.path))
+        replace(&self.path, text.as_bytes())
             .map_err(|error| Failure::of(format!("`{}` can not be written", self.path.display()), &error))
     }
 }

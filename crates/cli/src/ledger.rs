@@ -8,7 +8,7 @@ use crate::args::{Asking, Reading};
 use crate::failure::Failure;
 use crate::place::Place;
 use crate::session::Session;
-use crate::text::{count, safe_lines};
+use crate::text::{count, safe, safe_lines};
 use crate::when::{At, now};
 
 /// A ledger that was read, as of a moment.
@@ -75,21 +75,21 @@ pub(crate) fn ask(
     );
     bar.finish();
     let (report, state) = outcome?;
-    let is_verified = state.is_some();
+    let is_verified = report.is_sound();
     let state = match state {
-        Some(state) => {
+        Some(state) if is_verified => {
             session.note(&status(&report, reading.ledger_id.is_some()));
             state
         }
-        None if asking.unsafe_despite_fault => {
+        state if asking.unsafe_despite_fault => {
             session.warn(&format!(
-                "WARNING: this ledger does not verify{}; the answer rests on the {} before that and is not to be relied on",
-                report.fault.as_ref().map(|fault| format!(" ({} at entry {})", fault.code, fault.seq)).unwrap_or_default(),
-                count(report.entries, "entry", "entries"),
+                "WARNING: {}; the answer rests on {} and is not to be relied on",
+                safe(&in_short(&report)),
+                count(report.entries, "good entry", "good entries"),
             ));
-            last
+            state.unwrap_or(last)
         }
-        None => return Err(unverified(session, &report)),
+        _ => return Err(unverified(session, &report)),
     };
     let at = match at {
         At::Instant(at) => at,
@@ -99,12 +99,27 @@ pub(crate) fn ask(
     Ok(Ledger { report, state, at, is_verified })
 }
 
+/// What keeps a ledger from being relied on, in a line.
+fn in_short(report: &Report) -> String {
+    match (&report.fault, report.warnings.first()) {
+        (Some(fault), _) => {
+            let at = fault.place().map(|_| format!(" at entry {}", fault.seq)).unwrap_or_default();
+            format!("this ledger does not verify ({}{at})", fault.code)
+        }
+        (None, Some(warning)) => {
+            format!("the writer's own note contradicts this ledger ({})", warning.code.as_str())
+        }
+        (None, None) => "this ledger could not be verified to its end".into(),
+    }
+}
+
 /// Says that nothing is answered, and why.
 pub(crate) fn unverified(session: &mut Session<'_, '_>, report: &Report) -> Failure {
     let text = report.to_string();
-    let head: Vec<&str> = text.split("\n\n").take(if report.fault.is_some() { 2 } else { 1 }).collect();
+    let is_long = report.fault.is_some() || !report.warnings.is_empty();
+    let head: Vec<&str> = text.split("\n\n").take(if is_long { 2 } else { 1 }).collect();
     session.warn(&safe_lines(&head.join("\n")));
-    Failure::refused("the ledger does not verify, so nothing is answered from it")
+    Failure::refused(format!("{}, so nothing is answered from it", in_short(report)))
         .hint("`countersign verify` says what was checked and what not")
 }
 

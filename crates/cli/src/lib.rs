@@ -1,6 +1,7 @@
 //! The `countersign` program as a function of its arguments and streams, so that tests see what a user sees.
 //!
-//! Exit codes: 0 verified or allowed, 1 failed, refused or denied, 2 usage, input or output. Every command that reads a
+//! Exit codes: 0 verified or allowed, 1 failed, warned of, refused or denied, 2 usage, input or output, 141 the reader of the
+//! output went away. Every command that reads a
 //! ledger verifies all of it first and says so on the error stream; what a ledger says is printed with control and
 //! bidirectional characters escaped.
 
@@ -8,6 +9,7 @@ mod args;
 mod commands;
 mod describe;
 mod failure;
+mod files;
 mod json;
 mod keyfile;
 mod ledger;
@@ -33,6 +35,10 @@ pub const EXIT_YES: u8 = 0;
 pub const EXIT_NO: u8 = 1;
 /// Nothing was decided: wrong usage, or something could not be read or written.
 pub const EXIT_ERROR: u8 = 2;
+
+/// Whoever read the output went away before its end: what a shell sees of a program that the closed pipe killed. Never a yes,
+/// since an answer that nobody read is none.
+pub const EXIT_PIPE: u8 = 141;
 
 /// What the program reads from and writes to.
 pub struct Streams<'a> {
@@ -67,6 +73,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>, streams: &mut Streams<'_>) 
         Ok(true) => EXIT_YES,
         Ok(false) => EXIT_NO,
         Err(failure) => {
+            // What was answered before the failure is answered.
+            let _ = session.flush();
             let code = failure.exit_code();
             if let Failure::Told(message) | Failure::Refused(message) = &failure {
                 session.complain(message);

@@ -1,14 +1,14 @@
 //! Where a ledger is: in a directory, as a file store keeps it, or in one file.
 
 use std::fs::{self, Metadata};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use countersign_audit::{LedgerDir, LedgerFile, Source};
 use countersign_core::entry::Entry;
-use countersign_store::file::{FileStore, OpenError};
-use countersign_store::jsonl::{self, JsonlError};
-use countersign_store::{AppendError, Batch, MemoryStore, Store as _};
+use countersign_store::file::{FileStore, OpenError, inspect};
+use countersign_store::jsonl::{self, Draft, JsonlError};
+use countersign_store::{AppendError, Batch, Store as _};
+use tokio::runtime::Runtime;
 
 use crate::failure::Failure;
 use crate::session::Session;
@@ -24,7 +24,7 @@ pub(crate) enum Place {
 }
 
 /// How many entries are handed to a store at once.
-const BATCH: usize = 256;
+pub(crate) const BATCH: usize = 256;
 
 impl Place {
     /// What stands at a path; where nothing does, what a new ledger there is: a file if it is called `.jsonl`, else a directory.
@@ -50,11 +50,11 @@ impl Place {
         })
     }
 
-    /// Refuses where something stands already. An empty directory is nothing.
+    /// Refuses where something stands already. A directory that is empty, or in which nothing was ever recorded, is nothing.
     pub(crate) fn refuse_taken(&self) -> Result<(), Failure> {
         let stands = |path: &Path| path.symlink_metadata().is_ok();
         let taken = match self {
-            Self::Directory(path) if is_empty(path).unwrap_or(false) => None,
+            Self::Directory(path) if is_unused(path) => None,
             Self::Directory(path) => stands(path).then(|| path.clone()),
             Self::File(path) => {
                 [path.clone(), jsonl::checkpoint_path(path)].into_iter().find(|path| stands(path))
@@ -89,49 +89,20 @@ impl Place {
         }
     }
 
-    /// Writes these entries, and a checkpoint over as many as it says. What stands there already has to be their beginning.
-    pub(crate) fn save(
-        &self,
-        entries: Vec<Entry>,
-        checkpoint: Option<(u64, Vec<u8>)>,
-        session: &mut Session<'_, '_>,
-    ) -> Result<(), Failure> {
-        let unlinked = |_| Failure::refused("the entries do not follow one another");
-        let kept = |error| Failure::of("the checkpoint can not be kept", &error);
-        match self {
+    /// Begins to write entries from the first on. What stands there already has to be their beginning.
+    pub(crate) fn writer(&self, size: u64, session: &mut Session<'_, '_>) -> Result<Writer<'_>, Failure> {
+        let into = match self {
             Self::Directory(path) => {
                 let store = open_store(path, session)?;
-                let size = entries.len() as u64;
-                if store.head_now().size > size {
+                let before = store.head_now().size;
+                if before > size {
                     return Err(self.other_history());
                 }
-                crate::commands::runtime()?.block_on(async {
-                    for part in entries.chunks(BATCH) {
-                        let batch = Batch::new(part).map_err(unlinked)?;
-                        store.append(batch).await.map_err(|error| match error {
-                            AppendError::Conflict { .. } => self.other_history(),
-                            error => Failure::of("the entries can not be kept", &error),
-                        })?;
-                    }
-                    match checkpoint {
-                        Some((size, note)) => store.put_checkpoint(size, note.into()).await.map_err(kept),
-                        None => Ok(()),
-                    }
-                })
+                Into::Directory { store, before, runtime: crate::commands::runtime()? }
             }
-            Self::File(path) => {
-                let store = MemoryStore::from_entries(entries).map_err(unlinked)?;
-                if let Some((size, note)) = checkpoint {
-                    crate::commands::runtime()?
-                        .block_on(store.put_checkpoint(size, note.into()))
-                        .map_err(kept)?;
-                }
-                jsonl::save(&store, path).map_err(|error| match error {
-                    JsonlError::OtherHistory { .. } => self.other_history(),
-                    other => other.into(),
-                })
-            }
-        }
+            Self::File(path) => Into::File(Draft::new(path)?),
+        };
+        Ok(Writer { place: self, into })
     }
 
     fn other_history(&self) -> Failure {
@@ -143,12 +114,70 @@ impl Place {
     }
 }
 
+/// Entries on their way to a place.
+pub(crate) struct Writer<'p> {
+    place: &'p Place,
+    into: Into,
+}
+
+enum Into {
+    /// Each batch is there when it is written.
+    Directory { store: FileStore, before: u64, runtime: Runtime },
+    /// All are there at the end.
+    File(Draft),
+}
+
+impl Writer<'_> {
+    /// Writes the next entries. Those that stand there already have to be the same.
+    pub(crate) fn write(&mut self, entries: &[Entry]) -> Result<(), Failure> {
+        let unlinked = |_| Failure::refused("the entries do not follow one another");
+        match &mut self.into {
+            Into::Directory { store, runtime, .. } => {
+                let batch = Batch::new(entries).map_err(unlinked)?;
+                runtime.block_on(store.append(batch)).map(drop).map_err(|error| match error {
+                    AppendError::Conflict { .. } => self.place.other_history(),
+                    error => Failure::of("the entries can not be kept", &error),
+                })
+            }
+            Into::File(draft) => entries
+                .iter()
+                .try_for_each(|entry| draft.push(entry.bytes()))
+                .map_err(|error| not_kept(self.place, error)),
+        }
+    }
+
+    /// Keeps the checkpoint, and tells how many entries stood there before.
+    pub(crate) fn finish(self, checkpoint: Option<(u64, Vec<u8>)>) -> Result<u64, Failure> {
+        match self.into {
+            Into::Directory { store, before, runtime } => {
+                if let Some((size, note)) = checkpoint {
+                    let kept = runtime.block_on(store.put_checkpoint(size, note.into()));
+                    kept.map_err(|error| Failure::of("the checkpoint can not be kept", &error))?;
+                }
+                Ok(before)
+            }
+            Into::File(draft) => {
+                let note = checkpoint.map(|(_, note)| note);
+                draft.finish(note.as_deref()).map_err(|error| not_kept(self.place, error))
+            }
+        }
+    }
+}
+
+fn not_kept(place: &Place, error: JsonlError) -> Failure {
+    match error {
+        JsonlError::OtherHistory { .. } => place.other_history(),
+        other => other.into(),
+    }
+}
+
 /// Opens a directory for writing, and tells what a recovery did to it.
 pub(crate) fn open_store(path: &Path, session: &mut Session<'_, '_>) -> Result<FileStore, Failure> {
     let store = FileStore::open(path).map_err(|error| {
         let failure = Failure::of("the ledger can not be opened for writing", &error);
         match error {
             OpenError::Locked { .. } => failure.hint("try again when the other program is done"),
+            OpenError::UnknownName { .. } => failure.hint("nothing can be recorded before it is moved away"),
             OpenError::Damaged { .. }
             | OpenError::Unproven { .. }
             | OpenError::BelowFloor { .. }
@@ -167,8 +196,17 @@ pub(crate) fn open_store(path: &Path, session: &mut Session<'_, '_>) -> Result<F
     Ok(store)
 }
 
-fn is_empty(path: &Path) -> io::Result<bool> {
-    Ok(fs::read_dir(path)?.next().is_none())
+/// Whether a directory is empty, or is what an `init` left that was cut off before it recorded anything.
+fn is_unused(path: &Path) -> bool {
+    let is_empty = fs::read_dir(path).is_ok_and(|mut names| names.next().is_none());
+    is_empty
+        || inspect(path).is_ok_and(|found| {
+            found.entries == 0
+                && found.durable.is_none_or(|(size, _)| size == 0)
+                && found.damage.is_none()
+                && found.foreign.is_empty()
+                && found.kept.is_empty()
+        })
 }
 
 #[cfg(test)]

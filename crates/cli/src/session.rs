@@ -71,10 +71,15 @@ impl<'s, 'a> Session<'s, 'a> {
         }
     }
 
-    /// Asks a person for a yes. Where there is nobody to ask, the answer is what was typed.
+    /// Whether there is a person to ask.
+    pub(crate) fn asks(&self) -> bool {
+        self.streams.asks
+    }
+
+    /// Asks a person for a yes. Where there is nobody to ask, the answer is no.
     pub(crate) fn confirm(&mut self, question: &str) -> bool {
         if !self.streams.asks {
-            return true;
+            return false;
         }
         let _ = write!(self.streams.stderr, "{question} [y/N] ");
         let _ = self.streams.stderr.flush();

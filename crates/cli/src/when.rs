@@ -23,7 +23,7 @@ impl FromStr for At {
         match text {
             "end" => Ok(Self::End),
             "now" => Ok(Self::Now),
-            _ => instant(text).map(Self::Instant),
+            _ => instant(text).map(Self::Instant).map_err(|wanted| format!("{wanted}, or `now`, or `end`")),
         }
     }
 }

@@ -87,6 +87,8 @@ fn what_is_no_ledger_is_no_verdict_but_an_error() {
         vec!["check", "x.jsonl", "alice", "reader", "db:x"],
         vec!["state", "x.jsonl", "--at", "2025-06-30"],
         vec!["log", "x.jsonl", "--kind", "access.taken"],
+        vec!["log", "x.jsonl", "--kind", "nope"],
+        vec!["submit", "x.jsonl", "y.signed", "--key", "z.key", "--now", "now"],
         vec!["check", "x.jsonl", "user:\u{1b}[31m", "reader", "db:x"],
     ];
     for args in &usage {
@@ -200,6 +202,9 @@ fn why_tells_the_whole_justification() {
         "why_nothing",
         world,
         world.ask("why", &["1"]),
+        world.ask("why", &["99"]),
+        world.ask("why", &["24", "--at", "2026-01-05T09:22:30Z"]),
+        world.ask("why", &[&"0".repeat(64)]),
         world.ask("why", &["user:bob", "reader", "db:acme/payroll"])
     );
     shows!("why_usage", world, world.ask("why", &["24", "25"]), world.ask("why", &["de152b01"]));
@@ -403,7 +408,11 @@ fn a_key_is_made_for_its_owner_alone() {
     assert_eq!(made.code, 0, "{}", made.stderr);
     assert_eq!(run(&["keygen", "--show", &path], b"").stdout, made.stdout);
     let again = run(&["keygen", &path], b"");
-    assert!(again.code == 2 && again.stderr.contains("choose another name"), "{}", again.stderr);
+    assert!(
+        again.code == 2 && again.stderr.contains("exists already") && !again.stderr.contains("os error"),
+        "{}",
+        again.stderr
+    );
     let other = run(&["keygen", &world.path("other.key")], b"");
     assert_ne!(other.stdout, made.stdout);
     #[cfg(unix)]
@@ -421,7 +430,12 @@ fn a_key_is_made_for_its_owner_alone() {
 fn signing_shows_what_is_signed() {
     let mut world = World::company("sign");
     let (ledger, key, now) = (world.ledger(), world.key("user:alice"), world.now.to_string());
-    let args = ["sign", &ledger, "--as", "user:alice", "--key", &key, "--now", &now];
+    let unasked = ["sign", &ledger, "--as", "user:alice", "--key", &key, "--now", &now];
+    let refused = run(&unasked, REQUEST.as_bytes());
+    assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "nobody said yes");
+    shows!("sign_unasked", world, refused);
+    // And no serial is used up: the statement that is signed next has the first one.
+    let args = ["sign", "-y", &ledger, "--as", "user:alice", "--key", &key, "--now", &now];
     shows!("sign", world, run(&args, REQUEST.as_bytes()));
     // A serial is never used twice, whatever becomes of the statement.
     let next = run(&args, REQUEST.as_bytes()).stdout;
@@ -430,7 +444,10 @@ fn signing_shows_what_is_signed() {
     shows!(
         "sign_refused",
         world,
-        run(&["sign", &ledger, "--as", "user:alice", "--key", &wrong_key, "--now", &now], REQUEST.as_bytes()),
+        run(
+            &["sign", "-y", &ledger, "--as", "user:alice", "--key", &wrong_key, "--now", &now],
+            REQUEST.as_bytes()
+        ),
         run(&args, REQUEST.replace("\"subject\"", "\"subjects\"").as_bytes()),
         run(&args, REQUEST.replace("2592000", "1.5").as_bytes()),
         run(&args, REQUEST.replace("\"tier\": \"high\"", "\"role\": \"x\"").as_bytes()),
@@ -443,8 +460,8 @@ fn signing_shows_what_is_signed() {
         &[],
         "{\"type\": \"ledger.frozen\", \"reason\": {\"text\": \"Drill\"}}",
     );
-    let twice = run(&["sign", "--cosign", &submission.unwrap(), "--key", &world.key("user:erik")], b"");
-    assert!(twice.code == 2 && twice.stderr.contains("signed already"), "{}", twice.stderr);
+    let twice = run(&["sign", "-y", "--cosign", &submission.unwrap(), "--key", &world.key("user:erik")], b"");
+    assert!(twice.code == 2 && twice.stderr.contains("has signed already"), "{}", twice.stderr);
     // With the ledger at hand a cosigner reads what the digests stand for; a statement for another ledger is not signed.
     let withdraw =
         "{\"type\": \"capacity.withdrawn\", \"assignment\": \"#15\", \"reason\": {\"text\": \"Bob moves.\"}}";
@@ -453,6 +470,7 @@ fn signing_shows_what_is_signed() {
     let (dana, erik, now) = (world.key(both[0]), world.key(both[1]), world.now.to_string());
     let args = [
         "sign",
+        "-y",
         &ledger,
         "--as",
         both[0],
@@ -470,7 +488,7 @@ fn signing_shows_what_is_signed() {
         "sign_with_cosigner",
         world,
         drafted,
-        run(&["sign", &ledger, "--cosign", &name, "--key", &erik], b"")
+        run(&["sign", "-y", &ledger, "--cosign", &name, "--key", &erik], b"")
     );
     let other = World::empty("sign-other");
     assert_eq!(run(&["keygen", &other.path("x.key")], b"").code, 0);
@@ -479,7 +497,41 @@ fn signing_shows_what_is_signed() {
     let init = ["init", &other.ledger(), "--name", "other", "--governor", &governor, "--recorder", &recorder];
     assert_eq!(run(&init, b"").code, 0);
     let fern = world.key("user:fern");
-    assert_eq!(run(&["sign", &other.ledger(), "--cosign", &name, "--key", &fern], b"").code, 1);
+    assert_eq!(run(&["sign", "-y", &other.ledger(), "--cosign", &name, "--key", &fern], b"").code, 1);
+}
+
+/// A signature too many makes a statement worthless, and can not be taken away.
+#[test]
+fn nobody_adds_a_signature_that_is_not_asked_for() {
+    let world = World::founded("cosign");
+    let (ledger, now) = (world.ledger(), world.now.to_string());
+    let [dana, erik, fern] = ["user:dana", "user:erik", "user:fern"].map(|name| world.key(name));
+    let make = |name: &str, event: &str, cosigners: &[&str]| {
+        let path = world.path(name);
+        let mut args =
+            vec!["sign", "-yq", &ledger, "--as", "user:dana", "--key", &dana, "--now", &now, "--out", &path];
+        cosigners.iter().for_each(|name| args.extend(["--cosigner", name]));
+        let made = run(&args, event.as_bytes());
+        assert_eq!(made.code, 0, "{}", made.stderr);
+        path
+    };
+    let frozen = "{\"type\": \"ledger.frozen\", \"reason\": {\"text\": \"Drill\"}}";
+    let cosign = |path: &str, key: &str| run(&["sign", "-y", "--cosign", path, "--key", key], b"");
+    let checked = |path: &str, key: &str| run(&["sign", "-y", &ledger, "--cosign", path, "--key", key], b"");
+    let alone = make("alone.signed", frozen, &[]);
+    let registered = "{\"type\": \"resource.registered\", \"resource\": \"db:books\", \"tier\": \"low\"}";
+    let together = make("together.signed", registered, &["user:erik"]);
+    let bytes = |path: &str| fs::read(path).unwrap();
+    let before = [&alone, &together].map(|path| bytes(path));
+    let mut refused = vec![cosign(&alone, &erik), checked(&together, &fern), checked(&alone, &erik)];
+    assert_eq!([&alone, &together].map(|path| bytes(path)), before, "what is refused changes nothing");
+    let added = cosign(&together, &erik);
+    refused.extend([cosign(&together, &fern), checked(&together, &fern), cosign(&together, &dana)]);
+    assert!(refused.iter().all(|output| output.code == 2), "{refused:?}");
+    let shown: Vec<String> = refused.iter().map(|output| output.shown(&world)).collect();
+    insta::assert_snapshot!("cosign_refused", shown.join("\n=====\n"));
+    assert!(added.code == 0 && added.stderr.contains("signed now by key"), "{}", added.stderr);
+    assert_eq!(world.submit(&together).code, 0);
 }
 
 #[test]
@@ -495,7 +547,7 @@ fn an_output_that_nobody_reads_is_no_reason_to_shout() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.status.code(), Some(141));
     assert!(said.starts_with("verified 20 entries") && said.lines().count() == 1, "{said}");
     let denied =
         std::process::Command::new(program).args(["check", &world.ledger()]).args(ALICE).output().unwrap();
@@ -561,6 +613,7 @@ fn copies_are_verified_and_continue_what_is_there() {
     world.state(&["user:alice"], &[], REQUEST);
     shows!("import", world, run(&["import", &ledger, &backup], b""));
     assert_eq!(fs::read(&backup).unwrap(), fs::read(&ledger).unwrap());
+    shows!("import_again", world, run(&["import", &ledger, &backup], b""));
     // An older copy does not undo a newer one, and another ledger does not take its place.
     shows!("import_older", world, run(&["import", &copy, &backup], b""));
     let other = World::empty("copy-other");
@@ -571,6 +624,82 @@ fn copies_are_verified_and_continue_what_is_there() {
     fs::write(&broken, &fs::read(&ledger).unwrap()[..5000]).unwrap();
     let refused = run(&["import", &broken, &world.path("new.jsonl")], b"");
     assert!(refused.code == 1 && !Path::new(&world.path("new.jsonl")).exists(), "{}", refused.stderr);
+}
+
+/// Entries are written in batches, whatever their number is.
+#[test]
+fn a_copy_of_many_entries_is_the_same_bytes() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/ledger.jsonl");
+    let world = World::empty("copy-many");
+    let ledger = golden.display().to_string();
+    for copy in [world.path("copy.jsonl"), world.path("copy.ledger")] {
+        assert_eq!(run(&["-q", "export", &ledger, &copy], b"").code, 0);
+        assert_eq!(run(&["-q", "export", &copy, "-"], b"").stdout.into_bytes(), fs::read(&golden).unwrap());
+    }
+}
+
+/// A checkpoint that went away takes with it what it showed.
+#[test]
+fn a_missing_checkpoint_is_not_made_anew_silently() {
+    for (name, world) in [
+        ("file", World::company("unkept")),
+        ("directory", World::empty_for_directory("unkept-directory").found()),
+    ] {
+        let ledger = Path::new(&world.ledger()).to_owned();
+        let note = if ledger.is_dir() {
+            ledger.join("checkpoint")
+        } else {
+            ledger.with_extension("jsonl.checkpoint")
+        };
+        let submission = world.sign(&["user:alice"], &[], &REQUEST.replace("high", "low")).unwrap();
+        fs::remove_file(&note).unwrap();
+        let output = world.submit(&submission);
+        assert!(
+            note.exists() && output.stderr.contains("this ledger had no checkpoint"),
+            "{name}: {}",
+            output.stderr
+        );
+        assert!(!world.submit(&submission).stderr.contains("had no checkpoint"), "{name}");
+    }
+}
+
+/// As many as can sign without one of them, and two where there are two.
+#[test]
+fn nobody_governs_alone_unless_it_is_asked_for() {
+    let world = World::empty("quorum");
+    for (governors, want) in [(1, 1), (2, 2), (3, 2), (4, 3)] {
+        let ledger = world.path(&format!("{governors}.jsonl"));
+        let seats: Vec<String> = (0..governors)
+            .map(|number| {
+                format!("user:g{number}=person:g{number}:{}", world.key(&format!("user:g{number}")))
+            })
+            .collect();
+        let recorder = format!("service:r=person:olga:{}", world.key("service:r"));
+        let mut args = vec!["init", &ledger, "--name", "acme", "--recorder", &recorder];
+        seats.iter().for_each(|seat| args.extend(["--governor", seat.as_str()]));
+        let output = run(&args, b"");
+        let said = format!("{want} of {governors} governor");
+        assert!(output.code == 0 && output.stderr.contains(&said), "{governors}: {}", output.stderr);
+        let report: serde_json::Value =
+            serde_json::from_str(&run(&["verify", "--json", &ledger], b"").stdout).unwrap();
+        assert_eq!(report["governors_quorum"]["quorum"], want, "{governors}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_a_ledger_is_refused_and_its_end_named() {
+    let world = World::empty_for_directory("link").found();
+    let link = world.path("link.ledger");
+    std::os::unix::fs::symlink(world.ledger(), &link).unwrap();
+    let submission = world.sign(&["user:alice"], &[], REQUEST).unwrap();
+    let key = world.key("service:recorder");
+    shows!(
+        "link",
+        world,
+        run(&["verify", &link], b""),
+        run(&["submit", &link, &submission, "--key", &key], b"")
+    );
 }
 
 #[test]

@@ -92,6 +92,36 @@ fn a_directory_is_verified_and_what_lies_in_it_reported() {
     assert_eq!(world.submit(&submission).code, 0);
 }
 
+/// Entries and checkpoint were cut, and the writer's own note still tells.
+#[test]
+fn entries_that_the_writer_had_are_missed_loudly() {
+    let world = history("directory-cut");
+    let text = fs::read_to_string(world.segment()).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let submission = world.sign(&["user:alice"], &[], REQUEST).unwrap();
+    fs::write(world.segment(), lines[..24].concat()).unwrap();
+    fs::remove_file(Path::new(&world.ledger()).join("checkpoint")).unwrap();
+    let alice = ["user:alice", "reader", "db:acme/payroll", "--at", "end"];
+    shows!(
+        "directory_cut",
+        world,
+        world.ask("verify", &[]),
+        world.ask("check", &alice),
+        world.ask("check", &[&alice[..], &["--unsafe-despite-fault"]].concat()),
+        world.submit(&submission),
+        world.ask("export", &[&world.path("cut.jsonl")]),
+    );
+    assert!(!Path::new(&world.path("cut.jsonl")).exists());
+    let json: serde_json::Value = serde_json::from_str(&world.ask("verify", &["--json"]).stdout).unwrap();
+    assert_eq!(
+        (&json["verdict"], &json["warnings"][0]["code"]),
+        (&"verified".into(), &"entries_missing".into())
+    );
+    // Without the note nothing tells: that is what a checkpoint kept elsewhere is for.
+    fs::remove_file(Path::new(&world.ledger()).join("head")).unwrap();
+    assert_eq!(world.ask("verify", &[]).code, 0);
+}
+
 #[test]
 fn a_torn_tail_fails_until_a_writer_cuts_it_and_says_so() {
     let world = history("directory-torn");
@@ -114,7 +144,7 @@ fn sign_elsewhere(world: &World) -> String {
     fs::write(&copy, &text[..=text.rfind('\n').unwrap()]).unwrap();
     let (out, key) = (world.path("request.signed"), world.key("user:alice"));
     let now = world.now.to_string();
-    let args = ["-q", "sign", &copy, "--as", "user:alice", "--key", &key, "--now", &now, "--out", &out];
+    let args = ["-q", "sign", "-y", &copy, "--as", "user:alice", "--key", &key, "--now", &now, "--out", &out];
     let output = run(&args, REQUEST.as_bytes());
     assert_eq!(output.code, 0, "{}", output.stderr);
     out

@@ -1,11 +1,10 @@
 //! `sign` and `submit`: statements on their way into a ledger.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use countersign_core::digest::StatementDigest;
+use countersign_core::digest::{KeyId, StatementDigest};
 use countersign_core::event::Event;
 use countersign_core::id::LedgerRef;
 use countersign_core::key::{SecretKey, SignerKey as _};
@@ -24,6 +23,7 @@ use serde_json::{Value, json};
 use crate::args::{Asking, Reading, Sign, Submit};
 use crate::describe::{Known, signers};
 use crate::failure::Failure;
+use crate::files::replace;
 use crate::json::{event, parse, pretty};
 use crate::keyfile::{self, Serials};
 use crate::ledger::ask;
@@ -33,6 +33,11 @@ use crate::text::{count, safe, safe_json};
 use crate::when::{At, now};
 
 pub(super) fn sign(args: Sign, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
+    // Before anything is read or a serial is used up.
+    if !args.yes && !session.asks() {
+        return Err(Failure::told("nothing is signed unasked, and there is no terminal to ask on")
+            .hint("--yes (-y) signs without asking"));
+    }
     match (&args.cosign, &args.path, &args.author) {
         (Some(submission), _, _) => cosign(&args, submission, session),
         (None, Some(path), Some(author)) => {
@@ -218,6 +223,7 @@ fn cosign(args: &Sign, submission: &Path, session: &mut Session<'_, '_>) -> Resu
     let bytes = session.read(submission)?;
     let mut signed = statement(&bytes).map_err(|fault| not_a_statement(submission, &fault))?;
     let mut known = Known::default();
+    let mut state = None;
     if let Some(path) = &args.path {
         let ledger = ask(session, &asking(args, path), At::End, |judged, _| {
             let entry = judged.entry();
@@ -227,17 +233,62 @@ fn cosign(args: &Sign, submission: &Path, session: &mut Session<'_, '_>) -> Resu
         if id.as_ref() != Some(&signed.statement().ledger) {
             return Err(Failure::refused("the statement is for another ledger"));
         }
+        state = Some(ledger.state);
     }
+    let whose = whose(&signed, &key.public_key().key_id(), state.as_ref())?;
     show(session, signed.statement(), &known.summary(&signed.statement().event));
     for part in signed.signatures() {
-        session.note(&format!("signed by key {}", part.keyid));
+        session.note(&format!("signed before by key {}", part.keyid));
     }
     if !args.yes && !session.confirm("Add a signature?") {
         return Err(Failure::refused("not signed"));
     }
     signed.cosign(&key).map_err(|error| unsigned(&error))?;
+    session.note(&format!("signed now by key {} {whose}", key.public_key().key_id()));
     write(&signed, Some(args.out.as_deref().unwrap_or(submission)), args.out.is_none(), session)?;
     Ok(true)
+}
+
+/// In whose name a key would sign, in words; refused where the statement asks for no signature of it, since one that is added
+/// can not be taken away.
+fn whose(signed: &SignedStatement, key: &KeyId, state: Option<&State>) -> Result<String, Failure> {
+    let statement = signed.statement();
+    let has_signed = |key: &KeyId| signed.signatures().iter().any(|part| part.keyid == *key);
+    let new: Vec<KeyId> = statement.event.new_keys().iter().map(|key| key.key_id()).collect();
+    if has_signed(key) {
+        return Err(Failure::told(format!("key {key} has signed already")));
+    }
+    if new.contains(key) {
+        return Ok("that this statement admits".into());
+    }
+    let names: Vec<&str> = statement.cosigners.iter().map(|name| name.as_str()).collect();
+    let names = names.join(", ");
+    if names.is_empty() {
+        return Err(Failure::told(format!("this statement asks for no signature of key {key}"))
+            .hint("who else signs is named when it is made: `countersign sign --cosigner`"));
+    }
+    let Some(state) = state else {
+        let others = signed.signatures().iter().map(|part| part.keyid);
+        let others = others.filter(|other| *other != statement.key && !new.contains(other)).count();
+        if others >= statement.cosigners.len() {
+            return Err(Failure::told(format!("as many keys have signed as there are cosigners ({names})"))
+                .hint("if one of them is not theirs, the statement has to be made anew"));
+        }
+        return Ok(format!("as {names}: whether it is theirs, `countersign sign LEDGER --cosign` looks up"));
+    };
+    for name in statement.cosigners.iter() {
+        let keys = state.principal(name).map(|view| view.keys).unwrap_or_default();
+        if keys.iter().any(|live| live.key_id == *key) {
+            return match keys.iter().find(|live| has_signed(&live.key_id)) {
+                Some(other) => {
+                    Err(Failure::told(format!("{name} has signed already, with key {}", other.key_id)))
+                }
+                None => Ok(format!("of {name}")),
+            };
+        }
+    }
+    Err(Failure::told(format!("key {key} is no live key of who has to sign this: {names}"))
+        .hint("`countersign what LEDGER PRINCIPAL --json` lists keys"))
 }
 
 fn statement(line: &[u8]) -> Result<SignedStatement, countersign_core::fault::Fault> {
@@ -270,21 +321,15 @@ fn write(
         Some(path) if path.as_os_str() != "-" => path,
         Some(_) | None => return session.print_bytes(&line),
     };
-    let failed = |error: std::io::Error| {
-        let failure = Failure::of(format!("`{}` can not be written", path.display()), &error);
-        match error.kind() {
-            std::io::ErrorKind::AlreadyExists => failure.hint("choose another name: nothing is overwritten"),
-            _ => failure,
-        }
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => Failure::told(format!("`{}` exists already", path.display()))
+            .hint("choose another name: nothing is overwritten"),
+        _ => Failure::of(format!("`{}` can not be written", path.display()), &error),
     };
-    if replaces {
-        let mut new = path.as_os_str().to_owned();
-        new.push(".new");
-        std::fs::write(&new, &line).and_then(|()| std::fs::rename(&new, path)).map_err(failed)?;
-    } else {
-        let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
-        file.write_all(&line).map_err(failed)?;
+    if !replaces && path.symlink_metadata().is_ok() {
+        return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
     }
+    replace(path, &line).map_err(failed)?;
     session.note(&format!("wrote {}", safe(&path.display().to_string())));
     Ok(())
 }
@@ -349,7 +394,7 @@ pub(super) fn submit(args: Submit, session: &mut Session<'_, '_>) -> Result<bool
     if let Some(id) = args.ledger_id.clone() {
         recorder = recorder.ledger_id(id);
     }
-    let (outcomes, failure) = match &place {
+    let Recording { outcomes, failure, unkept } = match &place {
         Place::Directory(path) => {
             let store = open_store(path, session)?;
             record(store, recorder.accepting(Durability::LocalSync), statements)?
@@ -360,10 +405,20 @@ pub(super) fn submit(args: Submit, session: &mut Session<'_, '_>) -> Result<bool
             let store = jsonl::load(path).map_err(unreadable)?;
             let done = record(store.clone(), recorder, statements)?;
             // A receipt is given only for what is on the disk.
-            jsonl::save(&store, path)?;
+            jsonl::save(&store, path).map_err(|error| match error {
+                JsonlError::OtherHistory { .. } => error.into(),
+                _ => Failure::of("it is not known whether the statements were recorded", &error)
+                    .hint(SUBMIT_AGAIN),
+            })?;
             done
         }
     };
+    if let Some(size) = unkept {
+        session.warn(&format!(
+            "WARNING: this ledger had no checkpoint, so nothing showed whether its end was cut: a new one was signed over {}",
+            count(size, "entry", "entries")
+        ));
+    }
     let mut all_recorded = true;
     for outcome in outcomes {
         match outcome {
@@ -399,13 +454,24 @@ pub(super) fn submit(args: Submit, session: &mut Session<'_, '_>) -> Result<bool
     }
 }
 
+/// What came of a submission.
+struct Recording {
+    outcomes: Vec<Outcome>,
+    /// Why it stopped before the end, where that is no refusal.
+    failure: Option<Failure>,
+    /// Over how many entries the checkpoint is, where there was none before.
+    unkept: Option<u64>,
+}
+
 /// Submits statements in order, up to the first that is not recorded, and signs a checkpoint.
 fn record<S: Store>(
     store: S,
     recorder: Recorder,
     statements: Vec<SignedStatement>,
-) -> Result<(Vec<Outcome>, Option<Failure>), Failure> {
+) -> Result<Recording, Failure> {
     super::runtime()?.block_on(async {
+        let kept = store.checkpoint().await;
+        let is_kept = kept.map_err(|error| Failure::of("the ledger can not be opened", &error))?.is_some();
         let ledger = Ledger::open(store, recorder).await.map_err(not_opened)?;
         let mut outcomes = Vec::new();
         let mut failure = None;
@@ -422,10 +488,21 @@ fn record<S: Store>(
                 }
             }
         }
-        ledger.close().await.map_err(|error| Failure::of("the checkpoint can not be signed", &error))?;
-        Ok::<_, Failure>((outcomes, failure))
+        if let Err(error) = ledger.close().await {
+            // What has a receipt is recorded all the same; and what failed before is why this failed.
+            failure = failure.or_else(|| {
+                let failure = Failure::of("the checkpoint could not be signed and kept", &error);
+                Some(failure.hint("what has a receipt is recorded; the next submission signs a checkpoint"))
+            });
+        }
+        let unkept = (!is_kept).then(|| ledger.head().size);
+        Ok::<_, Failure>(Recording { outcomes, failure, unkept })
     })
 }
+
+/// What to do where nobody knows what became of a statement.
+const SUBMIT_AGAIN: &str =
+    "submit the same again: it gets its receipt if it was recorded, and is recorded if it was not";
 
 /// A refusal as it is printed; what is none is a failure.
 fn refusal(signed: &SignedStatement, error: SubmitError) -> Result<Outcome, Failure> {
@@ -436,6 +513,11 @@ fn refusal(signed: &SignedStatement, error: SubmitError) -> Result<Outcome, Fail
         }
         SubmitError::Malformed(fault) => {
             (fault.code.as_str(), fault.code.meaning(), [].as_slice(), fault.detail.clone())
+        }
+        SubmitError::OutcomeUnknown { .. } => {
+            return Err(
+                Failure::of("the disk failed while the statement was written", &error).hint(SUBMIT_AGAIN)
+            );
         }
         _ => return Err(Failure::of("the statement was not recorded", &error)),
     };

@@ -1,45 +1,97 @@
 //! `export` and `import`: ledgers from place to place, verified on the way.
 
+use std::io::BufReader;
+
 use countersign_audit::verify_with;
+use countersign_core::digest::LeafHash;
 use countersign_core::entry::Entry;
 use countersign_core::note::SignedNote;
+use countersign_store::jsonl::Lines;
 
 use crate::args::{Export, Import, Reading};
 use crate::failure::Failure;
 use crate::ledger::{options, status, unverified};
-use crate::place::Place;
+use crate::place::{BATCH, Place};
 use crate::session::Session;
 use crate::text::{count, safe};
 
-/// A ledger that was verified, entry by entry, with the checkpoint that lay beside it.
-struct Copy {
-    entries: Vec<Entry>,
+/// A ledger that was verified, and is read a second time to be written: it may be larger than memory.
+struct Copy<'r> {
+    reading: &'r Reading,
+    /// How many entries were verified.
+    size: u64,
+    /// The leaf hash of the last entry of each batch. It stands for all entries up to it, so nothing else is written, whatever
+    /// becomes of the ledger meanwhile.
+    ends: Vec<LeafHash>,
     checkpoint: Option<(u64, Vec<u8>)>,
 }
 
-/// Reads once: what is verified is what is written, whatever becomes of the ledger meanwhile.
-fn read(reading: &Reading, session: &mut Session<'_, '_>) -> Result<Copy, Failure> {
-    let options = options(reading)?;
-    let mut source = Place::of(&reading.path).source()?;
-    let note = source.checkpoints()?.pop().map(|file| file.bytes);
-    let mut entries = Vec::new();
-    let bar = session.progress();
-    let report = verify_with(
-        &mut *source,
-        &options,
-        |judged, _| entries.push(judged.entry().clone()),
-        |progress| {
-            bar.show(progress);
-        },
-    );
-    bar.finish();
-    let report = report?;
-    if !report.is_verified() {
-        return Err(unverified(session, &report));
+impl<'r> Copy<'r> {
+    fn verify(reading: &'r Reading, session: &mut Session<'_, '_>) -> Result<Self, Failure> {
+        let options = options(reading)?;
+        let mut source = Place::of(&reading.path).source()?;
+        let note = source.checkpoints()?.pop().map(|file| file.bytes);
+        let (mut size, mut ends) = (0, Vec::new());
+        let bar = session.progress();
+        let report = verify_with(
+            &mut *source,
+            &options,
+            |judged, _| {
+                let entry = judged.entry();
+                if entry.seq() % BATCH as u64 == 0 {
+                    ends.push(entry.leaf());
+                } else if let Some(end) = ends.last_mut() {
+                    *end = entry.leaf();
+                }
+                size = entry.seq() + 1;
+            },
+            |progress| bar.show(progress),
+        );
+        bar.finish();
+        let report = report?;
+        if !report.is_sound() {
+            return Err(unverified(session, &report));
+        }
+        session.note(&status(&report, reading.ledger_id.is_some()));
+        let checkpoint = note.and_then(|note| Some((checkpoint_size(&note)?, note)));
+        Ok(Self { reading, size, ends, checkpoint })
     }
-    session.note(&status(&report, reading.ledger_id.is_some()));
-    let checkpoint = note.and_then(|note| Some((checkpoint_size(&note)?, note)));
-    Ok(Copy { entries, checkpoint })
+
+    /// Hands out the entries that were verified, batch by batch.
+    fn read(&self, mut take: impl FnMut(&[Entry]) -> Result<(), Failure>) -> Result<(), Failure> {
+        let mut source = Place::of(&self.reading.path).source()?;
+        let (mut ends, mut left) = (self.ends.iter(), self.size);
+        let mut batch = Vec::with_capacity(BATCH);
+        while let Some(segment) = source.next_segment()? {
+            let mut lines = Lines::new(BufReader::new(segment.bytes));
+            while left > 0
+                && let Some(line) = lines.next().map_err(|_| changed())?
+            {
+                batch.push(Entry::parse(line.bytes).map_err(|_| changed())?);
+                left -= 1;
+                if batch.len() == BATCH || left == 0 {
+                    let is_verified =
+                        ends.next() == batch.last().map(Entry::leaf).as_ref() && is_chain(&batch);
+                    if !is_verified {
+                        return Err(changed());
+                    }
+                    take(&batch)?;
+                    batch.clear();
+                }
+            }
+        }
+        if left > 0 { Err(changed()) } else { Ok(()) }
+    }
+}
+
+/// Whether each entry names the one before it: then the last leaf hash is one of them all.
+fn is_chain(entries: &[Entry]) -> bool {
+    entries.windows(2).all(|pair| pair[1].prev() == pair[0].leaf())
+}
+
+fn changed() -> Failure {
+    Failure::told("the ledger was changed while it was copied")
+        .hint("try again: nothing was written that was not verified")
 }
 
 /// Over how many entries a checkpoint is that was verified.
@@ -49,14 +101,18 @@ fn checkpoint_size(note: &[u8]) -> Option<u64> {
     Some(checkpoint.size())
 }
 
-fn save(copy: Copy, to: &Place, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
-    let number = copy.entries.len() as u64;
-    to.save(copy.entries, copy.checkpoint, session)?;
-    session.note(&format!(
-        "wrote {} to {}",
-        count(number, "entry", "entries"),
-        safe(&to.path().display().to_string())
-    ));
+fn save(copy: &Copy<'_>, to: &Place, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
+    let mut writer = to.writer(copy.size, session)?;
+    copy.read(|entries| writer.write(entries))?;
+    let before = writer.finish(copy.checkpoint.clone())?;
+    let place = safe(&to.path().display().to_string()).into_owned();
+    let entries = |number| count(number, "entry", "entries");
+    session.note(&match (before, copy.size - before) {
+        (0, new) => format!("wrote {} to {place}", entries(new)),
+        (_, 0) => format!("no entry is new: {place} holds these {} already", entries(before)),
+        (before, 1) => format!("wrote 1 new entry to {place}, behind the {before} that it had"),
+        (before, new) => format!("wrote {new} new entries to {place}, behind the {before} that it had"),
+    });
     Ok(true)
 }
 
@@ -68,18 +124,20 @@ pub(super) fn export(args: Export, session: &mut Session<'_, '_>) -> Result<bool
             failure.hint("export writes a new ledger; `countersign import` continues one that is there")
         })?;
     }
-    let copy = read(&args.reading, session)?;
+    let copy = Copy::verify(&args.reading, session)?;
     if is_output {
-        for entry in &copy.entries {
-            session.print_bytes(entry.bytes())?;
-            session.print_bytes(b"\n")?;
-        }
+        copy.read(|entries| {
+            entries.iter().try_for_each(|entry| {
+                session.print_bytes(entry.bytes())?;
+                session.print_bytes(b"\n")
+            })
+        })?;
         return Ok(true);
     }
-    save(copy, &to, session)
+    save(&copy, &to, session)
 }
 
 pub(super) fn import(args: Import, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
-    let copy = read(&args.reading, session)?;
-    save(copy, &Place::of(&args.to), session)
+    let copy = Copy::verify(&args.reading, session)?;
+    save(&copy, &Place::of(&args.to), session)
 }

@@ -12,7 +12,7 @@ use crate::args::{Log, Show};
 use crate::describe::{Known, signers};
 use crate::failure::Failure;
 use crate::json::{pretty, value};
-use crate::ledger::ask;
+use crate::ledger::{Ledger, ask};
 use crate::session::Session;
 use crate::story::key_of;
 use crate::text::{safe_json, safe_lines};
@@ -88,6 +88,10 @@ pub(super) fn place(text: &str) -> Result<Place, Failure> {
     })
 }
 
+pub(super) fn no_entry(of: &str, ledger: &Ledger) -> Failure {
+    Failure::refused(format!("there is no entry {of} {}", ledger.as_of()))
+}
+
 pub(super) fn show(args: Show, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
     let place = place(&args.of)?;
     let mut known = Known::default();
@@ -104,7 +108,7 @@ pub(super) fn show(args: Show, session: &mut Session<'_, '_>) -> Result<bool, Fa
         known.see(entry.seq(), entry.signed().digest(), &entry.statement().event);
     })?;
     let Some((entry, state, says)) = found else {
-        return Err(Failure::refused(format!("there is no entry {} in this ledger", args.of)));
+        return Err(no_entry(&args.of, &ledger));
     };
     let statement = entry.statement();
     if args.json {

@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::keyfile;
 use crate::place::Place;
 use crate::session::Session;
-use crate::text::safe;
+use crate::text::{count, safe};
 use crate::when::now;
 
 /// Somebody whom the charter names, as given on the command line.
@@ -80,13 +80,15 @@ pub(super) fn init(args: Init, session: &mut Session<'_, '_>) -> Result<bool, Fa
     let holders = |option: &str, seats: &[Seat]| -> Result<Sorted<KeyHolder>, Failure> {
         seats.iter().map(|seat| seat.holder(option)).collect()
     };
-    let others = (governors.len() as u64).saturating_sub(1).max(1);
+    // All but one, so that a lost key does not stop them; and two where there are two, so that nobody acts alone.
+    let number = governors.len() as u64;
+    let quorum = args.quorum.unwrap_or_else(|| number.saturating_sub(1).max(number.min(2)));
     let delay_seconds =
         Seconds::new(args.recovery_delay).ok_or_else(|| Failure::told("--recovery-delay is at least 1"))?;
     let event = LedgerOpened {
         governors: holders("governor", &governors)?,
         name: args.name.clone(),
-        quorum: args.quorum.unwrap_or(others),
+        quorum,
         recorder: RecorderKey {
             controllers: at_recorder.persons.iter().cloned().collect(),
             key: at_recorder.key_bytes(),
@@ -136,7 +138,9 @@ pub(super) fn init(args: Init, session: &mut Session<'_, '_>) -> Result<bool, Fa
     })?;
     let entries: Result<Vec<Entry>, _> = store.entries_now().into_iter().map(Entry::parse).collect();
     let entries = entries.map_err(|fault| Failure::of("genesis can not be kept", &fault))?;
-    place.save(entries, Some((1, note.to_string().into_bytes())), session)?;
+    let mut writer = place.writer(1, session)?;
+    writer.write(&entries)?;
+    writer.finish(Some((1, note.to_string().into_bytes())))?;
     let id = id.map(|id| id.to_string()).unwrap_or_default();
     let files: Vec<PathBuf> = place.files();
     if args.json {
@@ -147,9 +151,25 @@ pub(super) fn init(args: Init, session: &mut Session<'_, '_>) -> Result<bool, Fa
         let files: Vec<String> =
             files.iter().map(|path| safe(&path.display().to_string()).into_owned()).collect();
         session.note(&format!("wrote {}", files.join(" and ")));
+        session.note(&alone(quorum, number, recovery.is_empty()));
         session.note("give the ledger id to whoever will verify it, by other ways than the ledger");
     }
     Ok(true)
+}
+
+/// What the number of governors who must sign means.
+fn alone(quorum: u64, governors: u64, no_recovery: bool) -> String {
+    let meaning = match quorum {
+        1 => ": one of them alone can do everything governors can",
+        _ if quorum == governors && no_recovery => {
+            ": one lost key, and they can do nothing any more (see --recovery)"
+        }
+        _ => "",
+    };
+    format!(
+        "{quorum} of {} must sign what governors do together{meaning}",
+        count(governors, "governor", "governors")
+    )
 }
 
 pub(super) fn keygen(args: Keygen, session: &mut Session<'_, '_>) -> Result<bool, Failure> {

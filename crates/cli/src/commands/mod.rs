@@ -66,5 +66,5 @@ fn verify(args: Verify, session: &mut Session<'_, '_>) -> Result<bool, Failure> 
     } else {
         session.print(&safe_lines(&report.to_string()))?;
     }
-    Ok(report.is_verified())
+    Ok(report.is_sound())
 }

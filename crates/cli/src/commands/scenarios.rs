@@ -56,13 +56,15 @@ pub(super) fn test(args: Test, session: &mut Session<'_, '_>) -> Result<bool, Fa
             continue;
         }
         let verdict = if passed { "passed" } else { "FAILED" };
-        session.print(&format!("{verdict}  {name}: {}\n", safe(&report.title)))?;
+        session.print(&format!("{verdict}  {name}: {}", safe(&report.heading())))?;
         for problem in &problems {
-            session.print(&format!("  {}\n", safe(problem)))?;
+            session.print(&format!("\n  {}", safe(problem)))?;
         }
-        for failure in &report.failures {
-            session.print(&format!("{}\n", safe_lines(&failure.to_string())))?;
+        // What is wrong with the file as it is written would be told again as what went wrong with it.
+        if problems.is_empty() {
+            session.print(&safe_lines(&report.details()))?;
         }
+        session.print("\n")?;
     }
     if !args.json {
         let total = files.len() as u64;

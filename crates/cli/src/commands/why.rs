@@ -9,7 +9,7 @@ use countersign_projection::governance::{Ending, KeyView};
 use serde_json::{Value, json};
 
 use super::answer::{as_of_json, names, reason};
-use super::history::{Place, place};
+use super::history::{Place, no_entry, place};
 use crate::args::Why;
 use crate::describe::{hold, path_rule, scope, signers};
 use crate::failure::Failure;
@@ -21,11 +21,19 @@ use crate::when::At;
 
 pub(super) fn why(args: Why, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
     let wanted = wanted(&args.of)?;
-    let mut story = Story::new(wanted);
+    let mut story = Story::new(wanted.clone());
     let at = args.as_of.at.unwrap_or(At::End);
     let ledger = ask(session, &args.asking, at, |judged, state| story.see(judged, state))?;
     let trails = story.trails();
     if trails.is_empty() {
+        let is_there = match &wanted {
+            Wanted::Seq(seq) => *seq < ledger.state.head().size,
+            Wanted::Digest(digest) => story.known.seq(digest).is_some(),
+            Wanted::Access(..) => true,
+        };
+        if !is_there {
+            return Err(no_entry(&args.of.join(" "), &ledger));
+        }
         return Err(Failure::refused(match args.of.as_slice() {
             [subject, role, resource] => {
                 format!("{subject} never asked for, nor was granted, {role} on {resource}")

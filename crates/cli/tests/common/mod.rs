@@ -157,8 +157,20 @@ impl World {
         );
         let (submission, now) = (self.path(&format!("{name}.signed")), self.now.to_string());
         let (ledger, key) = (self.ledger(), self.key(who[0]));
-        let mut args =
-            vec!["-q", "sign", &ledger, "--as", who[0], "--key", &key, "--now", &now, "--out", &submission];
+        let mut args = vec![
+            "-q",
+            "sign",
+            "-y",
+            &ledger,
+            "--as",
+            who[0],
+            "--key",
+            &key,
+            "--now",
+            &now,
+            "--out",
+            &submission,
+        ];
         for cosigner in &who[1..] {
             args.extend(["--cosigner", cosigner]);
         }
@@ -167,7 +179,7 @@ impl World {
             return Err(output);
         }
         for signer in who[1..].iter().chain(provers) {
-            let output = run(&["-q", "sign", "--cosign", &submission, "--key", &self.key(signer)], b"");
+            let output = run(&["-q", "sign", "-y", "--cosign", &submission, "--key", &self.key(signer)], b"");
             assert_eq!(output.code, 0, "{}", output.stderr);
         }
         Ok(submission)
