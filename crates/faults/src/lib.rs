@@ -3,6 +3,8 @@
 //! The tests work on real processes, file systems and clocks. Where a machine lacks what one needs, it is skipped loudly:
 //! printed, and added to the file that `COUNTERSIGN_SKIPS` names, which the test command prints at its end.
 
+pub mod strace;
+
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};

@@ -2,17 +2,15 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use countersign_faults::strace::{CALLS, Fault, Point, Traced, count_in_parallel};
 use countersign_faults::{Folder, Said, assert_kept, entries_in, has, is_soak, skip};
 
 const RECORDER: &str = env!("CARGO_BIN_EXE_fault-recorder");
-/// The calls with which a store changes something.
-const CALLS: [&str; 10] =
-    ["openat", "write", "pwrite64", "fdatasync", "fsync", "ftruncate", "rename", "unlink", "mkdir", "flock"];
 
 /// One statement after another over several segments.
 fn script() -> u64 {
@@ -26,26 +24,20 @@ fn a_kill_at_any_call_loses_nothing_that_was_acknowledged() {
         return skip(name, "strace is not installed");
     }
     let points = points(name);
-    let total = points.len();
-    let (next, killed) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    std::thread::scope(|scope| {
-        for worker in 0..2 {
-            let (points, next, killed) = (&points, &next, &killed);
-            scope.spawn(move || {
-                while let Some((call, index)) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let what = format!("{call} {index}");
-                    let folder = Folder::new(&format!("kill-{worker}"));
-                    let traced = Traced::run(folder.path(), &format!("{call}:signal=KILL:when={index}"));
-                    killed.fetch_add(usize::from(traced.code.is_none()), Ordering::Relaxed);
-                    assert_recovers(&folder.path().join("ledger"), &traced.said, &what);
-                }
-            });
-        }
+    let killed = count_in_parallel(&points, |worker, point| {
+        let folder = Folder::new(&format!("kill-{worker}"));
+        let fault = point.kill();
+        let (traced, said) = run(folder.path(), Some(&fault));
+        assert_recovers(&folder.path().join("ledger"), &said, &fault.to_string());
+        traced.code.is_none()
     });
-    let killed = killed.into_inner();
-    println!("killed at {killed} of {total} calls, of {}", CALLS.join(" "));
+    println!("killed at {killed} of {} calls, of {}", points.len(), CALLS.join(" "));
     // Threads do not make exactly the same calls each time, so the last few may not come.
-    assert!(killed * 10 >= total * 8, "the faults have to be hit to prove anything: {killed} of {total}");
+    assert!(
+        killed * 10 >= points.len() * 8,
+        "the faults have to be hit to prove anything: {killed} of {}",
+        points.len()
+    );
 }
 
 #[test]
@@ -54,98 +46,57 @@ fn an_error_of_any_call_is_never_an_acknowledgement() {
     if !has("strace") {
         return skip(name, "strace is not installed");
     }
-    let kinds: &[(&str, &[&str])] = &[
-        ("fdatasync", &["EIO", "ENOSPC"]),
-        ("fsync", &["EIO"]),
-        ("write", &["EIO", "ENOSPC", "EINTR"]),
-        ("ftruncate", &["EIO"]),
-        ("rename", &["EIO", "ENOSPC"]),
-    ];
-    let mut jobs = Vec::new();
-    for (call, index) in points(name) {
-        for (_, errors) in kinds.iter().filter(|(of, _)| *of == call) {
-            jobs.extend(errors.iter().map(|error| (call, index, *error)));
+    let jobs: Vec<Fault> = points(name).iter().flat_map(Point::errors).collect();
+    let hit = count_in_parallel(&jobs, |worker, fault| {
+        let what = fault.to_string();
+        let folder = Folder::new(&format!("error-{worker}"));
+        let (traced, said) = run(folder.path(), Some(fault));
+        let code = traced.code.unwrap_or_else(|| panic!("{what}: it was killed"));
+        assert!([0, 3].contains(&code), "{what}: exit {code}");
+        if fault.point.call == "fdatasync" {
+            assert_no_sync_again(&traced.log, &what);
         }
-    }
-    let (next, hit) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    std::thread::scope(|scope| {
-        for worker in 0..2 {
-            let (jobs, next, hit) = (&jobs, &next, &hit);
-            scope.spawn(move || {
-                while let Some((call, index, error)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let what = format!("{call} {index} {error}");
-                    let folder = Folder::new(&format!("error-{worker}"));
-                    let traced = Traced::run(folder.path(), &format!("{call}:error={error}:when={index}"));
-                    hit.fetch_add(usize::from(traced.log.contains("(INJECTED)")), Ordering::Relaxed);
-                    let code = traced.code.unwrap_or_else(|| panic!("{what}: it was killed"));
-                    assert!([0, 3].contains(&code), "{what}: exit {code}");
-                    if *call == "fdatasync" {
-                        assert_no_sync_again(&traced.log, &what);
-                    }
-                    assert_recovers(&folder.path().join("ledger"), &traced.said, &what);
-                }
-            });
-        }
+        assert_recovers(&folder.path().join("ledger"), &said, &what);
+        traced.was_hit()
     });
-    let hit = hit.into_inner();
     println!("{hit} of {} errors were injected", jobs.len());
     assert!(hit * 10 >= jobs.len() * 8, "the faults have to be hit to prove anything");
 }
 
-/// Where the script can be interrupted: each call by name and number, counted in a run without faults.
-fn points(name: &str) -> Vec<(&'static str, usize)> {
+/// Where the script can be interrupted, as counted in a run without faults.
+fn points(name: &str) -> Vec<Point> {
     let folder = Folder::new(&format!("count-{name}"));
-    let traced = Traced::run(folder.path(), "");
-    assert_eq!(traced.said.acknowledged() as u64, script() + 1, "{:?}", traced.said);
-    assert!(traced.said.closed);
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for line in traced.log.lines() {
-        if let Some(call) = CALLS.iter().find(|call| is_call(line, call)) {
-            *counts.entry(call).or_default() += 1;
-        }
+    let (traced, said) = run(folder.path(), None);
+    assert_eq!(said.acknowledged() as u64, script() + 1, "{said:?}");
+    assert!(said.closed);
+    let store = folder.path().join("ledger");
+    let mut points = traced.points();
+    for point in &mut points {
+        point.path = point.path.strip_prefix(&store).unwrap().to_owned();
     }
     for call in ["write", "fdatasync", "rename"] {
-        assert!(counts.contains_key(call), "the script never calls {call}:\n{}", traced.log);
+        assert!(
+            points.iter().any(|point| point.call == call),
+            "the script never calls {call}:\n{}",
+            traced.log
+        );
     }
-    counts.into_iter().flat_map(|(call, count)| (1..=count).map(move |index| (call, index))).collect()
+    points
 }
 
-/// Whether a line of the log, `PID CALL(...`, is of this call.
-fn is_call(line: &str, call: &str) -> bool {
-    let rest = line.split_once(' ').map_or(line, |(_, rest)| rest.trim_start());
-    rest.strip_prefix(call).is_some_and(|rest| rest.starts_with('('))
-}
-
-struct Traced {
-    said: Said,
-    log: String,
-    /// None where it was killed.
-    code: Option<i32>,
-}
-
-impl Traced {
-    /// Runs the script in `dir`/ledger, tracing the calls on the store's files alone, with a fault injected.
-    fn run(dir: &Path, inject: &str) -> Self {
-        let (store, log) = (dir.join("ledger"), dir.join("trace"));
-        let mut command = Command::new("strace");
-        command.args(["-f", "-qq", "-s", "0", "-o"]).arg(&log);
-        command.arg("-e").arg(format!("trace=close,{}", CALLS.join(",")));
-        // Only what is done to the store: standard output and the runtime's own pipes are left alone.
-        for path in watched(&store) {
-            command.arg("-P").arg(path);
-        }
-        if !inject.is_empty() {
-            command.arg("-e").arg(format!("inject={inject}"));
-        }
-        command.arg(RECORDER).arg(&store).arg("0");
-        command.args(["--statements", &script().to_string(), "--segment", "4096"]);
-        let done = command.stdin(Stdio::null()).output().unwrap();
-        let said = Said::parse(&done.stdout);
-        let errors = String::from_utf8_lossy(&done.stderr);
-        assert!(!errors.contains("panicked"), "{inject}: {errors}");
-        let log = std::fs::read_to_string(&log).unwrap_or_default();
-        Self { said, log, code: done.status.code() }
-    }
+/// Runs the script in `dir`/ledger, with a fault if there is one. Its path is of whatever directory the script was counted in.
+fn run(dir: &Path, fault: Option<&Fault>) -> (Traced, Said) {
+    let store = dir.join("ledger");
+    let (statements, program) = (script().to_string(), Path::new(RECORDER));
+    let args = ["0", "--statements", &statements, "--segment", "4096"].map(OsStr::new);
+    let program = [&[program.as_os_str(), store.as_os_str()], &args[..]].concat();
+    let log = dir.join("trace");
+    let traced = match fault {
+        Some(fault) => Traced::run_with(&program, fault, &store.join(&fault.point.path), &log),
+        None => Traced::run(&program, &watched(&store), &log),
+    };
+    let said = Said::parse(&traced.stdout);
+    (traced, said)
 }
 
 /// The paths of a store that the script touches.
