@@ -282,10 +282,12 @@ impl<'a> World<'a> {
     /// The order of a ledger: envelope, signatures, rules, place.
     fn submit(&mut self, signed: SignedStatement, id: Option<&str>) -> Result<u64, Finding> {
         let verdict = self.verdict(&signed);
-        match &signed.statement().event {
-            Event::AccessRequested(event) => drop(self.requests.insert(signed.digest(), event.clone())),
-            Event::AccessGranted(event) => drop(self.grants.insert(signed.digest(), event.clone())),
-            _ => {}
+        let event = &signed.statement().event;
+        if let Event::AccessRequested(event) = event {
+            self.requests.insert(signed.digest(), event.clone());
+        }
+        if let Event::AccessGranted(event) = event {
+            self.grants.insert(signed.digest(), event.clone());
         }
         if verdict.is_ok() {
             let statement = signed.statement();

@@ -154,26 +154,23 @@ impl State {
         let (seq, at) = (entry.seq(), entry.recorded_at().millis());
         let digest = *entry.signed().digest().as_bytes();
         let mut endings = Vec::new();
-        let live = match &judged.change {
-            Change::Open { ledger, rules, charter } => {
-                let empty = CharterState {
-                    text: Arc::new(Stored(charter.clone())),
-                    governors: Vec::new(),
-                    recorder: (0, 0),
-                    recovery: Vec::new(),
-                };
-                let mut live = Live::new(ledger.clone(), *rules, empty);
-                live.apply_charter(&Stored(charter.clone()), seq);
-                self.live.insert(live)
-            }
-            change => {
-                let Some(live) = self.live.as_mut() else {
-                    unreachable!("INVARIANT: only genesis is admitted before genesis");
-                };
-                live.advance(at, seq, &mut endings);
-                live.apply(change, digest, seq, at, entry.leaf().as_bytes(), &mut endings);
-                live
-            }
+        let live = if let Change::Open { ledger, rules, charter } = &judged.change {
+            let empty = CharterState {
+                text: Arc::new(Stored(charter.clone())),
+                governors: Vec::new(),
+                recorder: (0, 0),
+                recovery: Vec::new(),
+            };
+            let mut live = Live::new(ledger.clone(), *rules, empty);
+            live.apply_charter(&Stored(charter.clone()), seq);
+            self.live.insert(live)
+        } else {
+            let Some(live) = self.live.as_mut() else {
+                unreachable!("INVARIANT: only genesis is admitted before genesis");
+            };
+            live.advance(at, seq, &mut endings);
+            live.apply(&judged.change, digest, seq, at, entry.leaf().as_bytes(), &mut endings);
+            live
         };
         live.remember_leaf(seq, *entry.leaf().as_bytes());
         let statement = entry.statement();
