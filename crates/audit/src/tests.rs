@@ -159,7 +159,11 @@ impl Book {
     }
 
     fn push(&mut self, signed: &SignedStatement) {
-        let entry = Entry::seal(self.head(), at(self.lines.len() as u64), signed).unwrap();
+        self.push_at(signed, at(self.lines.len() as u64));
+    }
+
+    fn push_at(&mut self, signed: &SignedStatement, recorded_at: Timestamp) {
+        let entry = Entry::seal(self.head(), recorded_at, signed).unwrap();
         self.lines.push(entry.bytes().to_vec());
         self.leaves.push(entry.leaf());
     }
@@ -430,6 +434,16 @@ fn every_stage_names_its_fault_in_the_documented_order() {
     assert_eq!(with(2, prev), found(2, FaultCode::Prev));
     let time = text(2).replace(&at(2).to_string(), &at(0).to_string()).replace(r#""custom""#, r#""castom""#);
     assert_eq!(with(2, time), found(2, FaultCode::TimeBackwards));
+}
+
+#[test]
+fn time_may_stand_still_and_does_not_go_back() {
+    for (behind, wanted) in [(0, None), (1, found(2, FaultCode::TimeBackwards))] {
+        let mut book = Book::of(2);
+        let signed = book.sign(custom("fact"), &[GOVERNOR]);
+        book.push_at(&signed, Timestamp::from_millis(at(1).millis() - behind).unwrap());
+        assert_eq!(fault(&audit(book.bytes(), &[])), wanted, "{behind} ms before the entry ahead of it");
+    }
 }
 
 #[test]
