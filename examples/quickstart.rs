@@ -203,7 +203,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     countersign_cli::run(why, &mut streams);
     let told = String::from_utf8(told)?;
-    let left_out = ["  key ", "  as ", "  grant ", "  resource ", "  at most "];
+    let left_out = ["  key ", "  as ", "  grant ", "  resource ", "  at most ", "  clause "];
     for line in
         told.lines().filter(|line| !line.is_empty() && !left_out.iter().any(|start| line.starts_with(start)))
     {
@@ -226,6 +226,5 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let path = path.display();
     println!("next       countersign verify {path} --ledger-id {}", options.ledger_id.ok_or("pinned above")?);
-    println!("           countersign why {path} user:alice reader db:books");
     Ok(())
 }
