@@ -39,6 +39,8 @@
 //! # }
 //! ```
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod author;
 mod check;
 mod clock;

@@ -44,6 +44,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 pub mod as_of;
 #[cfg(feature = "bench-internals")]
 #[doc(hidden)]

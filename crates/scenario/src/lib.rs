@@ -31,6 +31,8 @@
 //! # Ok::<(), countersign_scenario::ReadError>(())
 //! ```
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod cast;
 mod check;
 mod expand;
