@@ -232,12 +232,12 @@ impl Context<'_> {
     }
 
     /// The approvals that a witness names, each of which has to count still; and the rights whose loss ends the grant.
-    fn by_path(
+    fn by_path<'r>(
         &self,
-        request: &Request,
+        request: &'r Request,
         event: &AccessGranted,
         resolved: &Resolved,
-    ) -> Result<(Vec<Approval>, Vec<Hash>), Refusal> {
+    ) -> Result<(Vec<&'r Approval>, Vec<Hash>), Refusal> {
         let Some(path) = &resolved.clause.path else {
             return refuse(RefusalCode::NoPolicy, "no path leads here: an exception is the only way");
         };
@@ -258,7 +258,7 @@ impl Context<'_> {
                 return refuse(RefusalCode::WitnessMismatch, "there is no such requirement");
             };
             items.push((requirement, place));
-            named.push(approval.clone());
+            named.push(approval);
         }
         ensure(
             items.is_sorted_by(|a, b| a.0 < b.0),
@@ -273,7 +273,7 @@ impl Context<'_> {
             RefusalCode::WitnessMismatch,
             "an approval stands at a requirement of another capacity",
         )?;
-        let candidates: Vec<Candidate> = request
+        let candidates: Vec<Candidate<'_>> = request
             .approvals
             .iter()
             .map(|approval| self.live.candidate(approval, request, self.now))
@@ -304,7 +304,7 @@ impl Context<'_> {
         event: &AccessGranted,
         exception: &StatementDigest,
         resolved: &Resolved,
-    ) -> Result<(Vec<Approval>, Vec<Hash>), Refusal> {
+    ) -> Result<(Vec<&Approval>, Vec<Hash>), Refusal> {
         ensure(
             event.witness.is_empty(),
             RefusalCode::WitnessMismatch,
@@ -318,8 +318,9 @@ impl Context<'_> {
             return refuse(RefusalCode::NoSuchException, "no such exception stands for the request");
         };
         self.check_counts(&personal.approval, request, resolved)?;
-        self.live.check_enrollers(std::slice::from_ref(&personal.approval), request, self.now)?;
-        Ok((vec![personal.approval.clone()], Vec::new()))
+        let deciders = vec![&personal.approval];
+        self.live.check_enrollers(&deciders, request, self.now)?;
+        Ok((deciders, Vec::new()))
     }
 
     /// An approval counts only while nothing it rests on was taken back, and only under the clause it signed.
@@ -373,7 +374,7 @@ impl Context<'_> {
     }
 
     /// Who enforces is another person than who decided, asked or receives; an automation's mechanical act has none.
-    fn check_enforcer(&self, request: &Request, deciders: &[Approval]) -> Result<(), Refusal> {
+    fn check_enforcer(&self, request: &Request, deciders: &[&Approval]) -> Result<(), Refusal> {
         let own = self.closure(self.author, request.opened_at);
         let decided = deciders
             .iter()
@@ -471,10 +472,9 @@ impl Context<'_> {
         // An approval that is stale, or by somebody who has become a party or a policy author since, grants nothing, so it is
         // in nobody's way.
         let counting = |approval: &&Approval| self.live.supports(approval, request, resolved, self.now);
-        let counting: Vec<Approval> = request.approvals.iter().filter(counting).cloned().collect();
-        let with: Vec<Approval> = counting.iter().cloned().chain([new.clone()]).collect();
+        let with: Vec<&Approval> = request.approvals.iter().filter(counting).chain([new]).collect();
         self.live.check_enrollers(&with, request, self.now)?;
-        let candidates: Vec<Candidate> =
+        let candidates: Vec<Candidate<'_>> =
             with.iter().map(|approval| self.live.candidate(approval, request, self.now)).collect();
         let before = &candidates[..candidates.len() - 1];
         let furthers = |rules: Rules| -> bool {
@@ -658,10 +658,10 @@ impl Live {
             && !self.wrote_policy(approval.author, request, resolved, now)
     }
 
-    pub(crate) fn candidate(&self, approval: &Approval, request: &Request, now: Millis) -> Candidate {
+    pub(crate) fn candidate(&self, approval: &Approval, request: &Request, now: Millis) -> Candidate<'_> {
         Candidate {
             capacity: *approval.capacity,
-            persons: self.closure(approval.author, request.opened_at, now).into_owned(),
+            persons: self.closure(approval.author, request.opened_at, now),
             seq: approval.seq,
         }
     }
@@ -669,24 +669,18 @@ impl Live {
     /// No key that decides was enrolled by the requester, the subject or another who decides.
     pub(crate) fn check_enrollers(
         &self,
-        approvals: &[Approval],
+        approvals: &[&Approval],
         request: &Request,
         now: Millis,
     ) -> Result<(), Refusal> {
         let closure = |no: PrincipalNo| self.closure(no, request.opened_at, now);
-        for (index, approval) in approvals.iter().enumerate() {
-            let others = approvals
-                .iter()
-                .enumerate()
-                .filter(|(other, _)| *other != index)
-                .map(|(_, other)| other.author);
-            let interested: Vec<PrincipalNo> =
-                [request.requester, request.subject].into_iter().chain(others).collect();
+        for approval in approvals {
             for enroller in &self.keys.record(approval.key).enrollers {
                 let own = closure(*enroller);
-                let clash = interested.iter().find(|no| {
+                let deciders = approvals.iter().map(|other| other.author);
+                let clash = [request.requester, request.subject].into_iter().chain(deciders).find(|no| {
                     // Two approvals by one person count as one person's; that is judged elsewhere.
-                    **no != approval.author && intersect(&own, &closure(**no))
+                    *no != approval.author && intersect(&own, &closure(*no))
                 });
                 if let Some(no) = clash {
                     return refuse(
@@ -695,7 +689,7 @@ impl Live {
                             "the key of {} was enrolled by {}, the same person as {}",
                             self.people.name(approval.author),
                             self.people.name(*enroller),
-                            self.people.name(*no)
+                            self.people.name(no)
                         ),
                     );
                 }
@@ -710,7 +704,7 @@ impl Live {
     }
 
     /// The rights whose withdrawal ends a grant, where its path declares that cascade.
-    fn parents(&self, path: &PathRule, approvals: &[Approval]) -> Vec<Hash> {
+    fn parents(&self, path: &PathRule, approvals: &[&Approval]) -> Vec<Hash> {
         use countersign_core::policy::Cascade;
         let mut parents = Vec::new();
         for approval in approvals {
@@ -743,7 +737,7 @@ impl Live {
             .iter()
             .filter(|approval| self.supports(approval, request, resolved, now))
             .collect();
-        let candidates: Vec<Candidate> =
+        let candidates: Vec<Candidate<'_>> =
             counting.iter().map(|approval| self.candidate(approval, request, now)).collect();
         let Best { witness: Some(pairs), .. } = best(&path.path, &candidates, rules(path)) else {
             return refuse(
@@ -765,7 +759,7 @@ impl Live {
         &self,
         request: &Request,
         resolved: &Resolved,
-        deciders: &[Approval],
+        deciders: &[&Approval],
         exception: Option<&StatementDigest>,
         now: Millis,
     ) -> Result<Terms, Refusal> {
@@ -829,10 +823,10 @@ impl Live {
                 let named = |approval: &&Approval| {
                     witness.iter().any(|item| *item.approval.as_bytes() == approval.digest)
                 };
-                let deciders = request.approvals.iter().filter(named).cloned().collect::<Vec<_>>();
+                let deciders = request.approvals.iter().filter(named).collect::<Vec<_>>();
                 (witness, deciders, None)
             }
-            (Err(_), Some(personal)) => (Vec::new(), vec![personal.approval.clone()], exception),
+            (Err(_), Some(personal)) => (Vec::new(), vec![&personal.approval], exception),
             (Err(refusal), None) => return Err(refusal),
         };
         let terms = self.terms(request, &resolved, &deciders, exception.as_ref(), now)?;

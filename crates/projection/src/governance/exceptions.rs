@@ -57,7 +57,7 @@ impl Context<'_> {
             seconds: Some(personal.seconds.count()),
             right,
         };
-        self.live.check_enrollers(std::slice::from_ref(&approval), request, self.now)?;
+        self.live.check_enrollers(&[&approval], request, self.now)?;
         let until = self.at.saturating_plus_seconds(personal.seconds.count()).millis();
         let personal = Personal { request: digest, approval, owner, resource: request.resource, until };
         Ok(Change::Permit { digest: self.hash(), personal })

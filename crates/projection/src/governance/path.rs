@@ -2,15 +2,17 @@
 //!
 //! Pure: it knows capacities, persons and order, nothing of the state. Each approval meets at most one requirement.
 
+use std::borrow::Cow;
+
 use countersign_core::event::Capacity;
 use countersign_core::policy::Path;
 
 /// An approval that counts.
 #[derive(Debug, Clone)]
-pub(crate) struct Candidate {
+pub(crate) struct Candidate<'a> {
     pub(crate) capacity: Capacity,
     /// The persons behind it, sorted.
-    pub(crate) persons: Vec<u32>,
+    pub(crate) persons: Cow<'a, [u32]>,
     pub(crate) seq: u64,
 }
 
@@ -41,7 +43,7 @@ pub(crate) struct Rules {
 const MAX_STEPS: usize = 200_000;
 
 /// Finds what `candidates` achieve at best.
-pub(crate) fn best(path: &Path, candidates: &[Candidate], rules: Rules) -> Best {
+pub(crate) fn best(path: &Path, candidates: &[Candidate<'_>], rules: Rules) -> Best {
     let mut leaves = Vec::new();
     collect(path, &mut leaves);
     let clash =
@@ -61,7 +63,12 @@ pub(crate) fn best(path: &Path, candidates: &[Candidate], rules: Rules) -> Best 
 }
 
 /// Whether exactly this assignment meets the path.
-pub(crate) fn is_met(path: &Path, candidates: &[Candidate], items: &[(usize, usize)], rules: Rules) -> bool {
+pub(crate) fn is_met(
+    path: &Path,
+    candidates: &[Candidate<'_>],
+    items: &[(usize, usize)],
+    rules: Rules,
+) -> bool {
     let requirements = path.requirements();
     let mut chosen = vec![None; requirements.len()];
     for (requirement, candidate) in items {
@@ -123,7 +130,7 @@ fn collect(path: &Path, leaves: &mut Vec<Leaf>) {
 
 struct Search<'a> {
     path: &'a Path,
-    candidates: &'a [Candidate],
+    candidates: &'a [Candidate<'a>],
     rules: Rules,
     leaves: &'a [Leaf],
     clash: &'a dyn Fn(usize, usize) -> bool,
@@ -191,7 +198,7 @@ fn met_at(
     path: &Path,
     leaf: &mut usize,
     chosen: &Assignment,
-    candidates: &[Candidate],
+    candidates: &[Candidate<'_>],
     after: Option<u64>,
     rules: Rules,
 ) -> Option<u64> {
@@ -234,7 +241,7 @@ fn progress(
     path: &Path,
     leaf: &mut usize,
     chosen: &Assignment,
-    candidates: &[Candidate],
+    candidates: &[Candidate<'_>],
     after: Option<u64>,
     rules: Rules,
 ) -> usize {
@@ -278,8 +285,8 @@ mod tests {
         Path::Capacity(capacity)
     }
 
-    fn candidate(capacity: Capacity, person: u32, seq: u64) -> Candidate {
-        Candidate { capacity, persons: vec![person], seq }
+    fn candidate(capacity: Capacity, person: u32, seq: u64) -> Candidate<'static> {
+        Candidate { capacity, persons: vec![person].into(), seq }
     }
 
     const STRICT: Rules = Rules { distinct: true, staged: true };
