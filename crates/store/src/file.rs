@@ -28,6 +28,7 @@ mod reply;
 mod segment;
 mod snapshots;
 mod store;
+mod sync;
 mod view;
 mod writer;
 

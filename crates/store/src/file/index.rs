@@ -8,7 +8,7 @@
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use countersign_core::digest::{HASH_LEN, LeafHash, StatementDigest, sha256};
 use countersign_core::entry::{Entry, Head, leaf_hash};
@@ -17,6 +17,7 @@ use super::io::{append_all, ensure_dir, open, read_exact, read_whole, remove_if_
 use super::lines::{LineFault, Lines, Next, last_line, link};
 use super::names::{INDEX, unfinished};
 use super::segment::{Sealed, unavailable};
+use super::sync::Mutex;
 use crate::vfs::{Access, Vfs};
 use crate::{Found, StoreError};
 

@@ -2,8 +2,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
+
+use super::sync::{Mutex, MutexGuard};
 
 /// The two ends of one answer.
 pub(super) fn channel<T>() -> (Sender<T>, Receiver<T>) {

@@ -3,9 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::path::Path;
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, PoisonError};
 
 use countersign_core::digest::StatementDigest;
 use countersign_core::entry::Head;
@@ -18,6 +16,8 @@ use super::recover::{Opened, Recovery, recover};
 use super::reply;
 use super::segment::unavailable;
 use super::snapshots;
+use super::sync::thread::{self, JoinHandle};
+use super::sync::{Mutex, mpsc};
 use super::view::{Growth, Shared, View};
 use super::writer::Writer;
 use crate::vfs::{RealVfs, Vfs};
@@ -245,6 +245,8 @@ impl<V: Vfs> Store for FileStore<V> {
         let thread = thread::Builder::new().name("countersign-snapshots".into()).spawn(work);
         {
             let mut threads = threads.lock().unwrap_or_else(PoisonError::into_inner);
+            // Shuttle can not tell, and has few of them.
+            #[cfg(not(shuttle))]
             threads.retain(|thread| !thread.is_finished());
             threads.push(thread.map_err(unavailable)?);
         }

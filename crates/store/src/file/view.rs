@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use countersign_core::digest::StatementDigest;
@@ -12,6 +12,7 @@ use countersign_core::entry::Head;
 
 use super::index::Indexes;
 use super::segment::{Active, Sealed, unavailable};
+use super::sync::{Mutex, MutexGuard};
 use crate::vfs::Vfs;
 use crate::{EntryBytes, Found, NoteBytes, StoreError};
 
