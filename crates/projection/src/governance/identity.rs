@@ -263,7 +263,7 @@ impl Context<'_> {
 
     fn check_twins(
         &self,
-        twins: impl Iterator<Item = PrincipalNo>,
+        twins: Vec<PrincipalNo>,
         name: &Principal,
         persons: &[&Person],
     ) -> Result<(), Refusal> {

@@ -5,6 +5,7 @@ use countersign_core::key::PUBLIC_KEY_LEN;
 use countersign_core::wire::KeyBytes;
 use serde::{Deserialize, Serialize};
 
+use super::derived::Derived;
 use super::people::PrincipalNo;
 use super::stored::{Contradiction, Hash, LazyKey, sound};
 use crate::cow::{CowVec, SlotIndex};
@@ -37,17 +38,7 @@ pub(crate) struct KeyRecord {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Keyring {
     records: CowVec<KeyRecord>,
-    by_id: Index,
-}
-
-/// The index is derived from the records; two rings are equal when their records are.
-#[derive(Debug, Clone, Default)]
-struct Index(SlotIndex);
-
-impl PartialEq for Index {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
+    by_id: Derived<SlotIndex>,
 }
 
 impl Serialize for Keyring {
@@ -61,7 +52,7 @@ impl<'de> Deserialize<'de> for Keyring {
         let records = CowVec::<KeyRecord>::deserialize(deserializer)?;
         let by_id =
             SlotIndex::from_hashes((0..).zip(records.iter()).map(|(no, key)| (first_bytes(&key.id), no)));
-        Ok(Self { records, by_id: Index(by_id) })
+        Ok(Self { records, by_id: Derived(by_id) })
     }
 }
 

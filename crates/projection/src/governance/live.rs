@@ -7,6 +7,7 @@ use countersign_core::id::{Label, Principal, Resource, Role};
 use countersign_core::policy::StandingClass;
 use serde::{Deserialize, Serialize};
 
+use super::derived::Derived;
 use super::keyring::{KeyNo, first_bytes};
 use super::people::{People, PrincipalNo};
 use super::spelled::{Spelled, Spelling};
@@ -169,7 +170,7 @@ impl Requests {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Grants {
     arena: Arena<Grant>,
-    by_digest: DigestIndex,
+    by_digest: Derived<SlotIndex>,
     by_names: Spelled,
     by_subject: OrdSet<(PrincipalNo, u32)>,
     by_resource: OrdSet<(ResourceNo, u32)>,
@@ -177,20 +178,14 @@ pub(crate) struct Grants {
     pub(crate) roles: Names,
 }
 
-#[derive(Debug, Clone, Default)]
-struct DigestIndex(SlotIndex);
-
-impl PartialEq for DigestIndex {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
+/// Grants by subject, by resource and by end.
+pub(crate) type Ordered = (OrdSet<(PrincipalNo, u32)>, OrdSet<(ResourceNo, u32)>, OrdSet<(Millis, u32)>);
 
 impl Grants {
     pub(crate) fn new(key: HashKey) -> Self {
         Self {
             arena: Arena::new(),
-            by_digest: DigestIndex::default(),
+            by_digest: Derived::default(),
             by_names: Spelled::default(),
             by_subject: OrdSet::new(),
             by_resource: OrdSet::new(),
@@ -271,21 +266,41 @@ impl Grants {
         Some(grant)
     }
 
-    /// Builds the index by names, which reading leaves out since it needs what is read elsewhere, and checks the rest.
+    /// Derives what keeps grants in order, for [`Self::index`]: half of the work, for which nothing else has to be known.
+    pub(crate) fn ordered(&self) -> Ordered {
+        let by = |number: fn(&Grant) -> u32| {
+            // As one number each, pairs are sorted in half the time.
+            let pair = |(slot, grant)| u64::from(number(grant)) << 32 | u64::from(slot);
+            let mut pairs: Vec<u64> = self.iter().map(pair).collect();
+            pairs.sort_unstable();
+            let parts = |pair| (((pair >> 32) as u32, pair as u32), ());
+            OrdSet::from_ascending(pairs.into_iter().map(parts)).expect("each slot is there once")
+        };
+        let ends = self.iter().filter(|(_, grant)| grant.until != FOREVER);
+        let due = OrdSet::from_unsorted(ends.map(|(slot, grant)| ((grant.until, slot), ())));
+        (by(|grant| grant.subject), by(|grant| grant.resource), due.expect("each slot is there once"))
+    }
+
+    /// Derives what else reading leaves out, and checks the rest.
     pub(crate) fn index(
         &mut self,
+        ordered: Ordered,
         key: HashKey,
         people: &People,
         things: &Things,
     ) -> Result<(), Contradiction> {
         sound(self.roles.key() == key, "roles are hashed with another key")?;
         sound(self.roles.iter().all(|role| Role::new(role).is_ok()), "a role has a name that none has")?;
+        let grants = || self.arena.iter();
+        let hashes = grants().map(|(slot, grant)| (first_bytes(&grant.digest), slot));
+        self.by_digest = Derived(SlotIndex::from_hashes(hashes));
         let digest = |slot| self.arena.get(slot).map(|grant| grant.digest);
         let same = |one, other| digest(one) == digest(other);
         sound(self.by_digest.0.is_injective(same), "a grant is there twice")?;
         let spelling = Spelling::new(people, things, &self.roles);
-        let by_names = Spelled::of(self.arena.iter(), spelling);
+        let by_names = Spelled::of(grants(), spelling);
         self.by_names = by_names.ok_or("a grant has a number that is no name's")?;
+        (self.by_subject, self.by_resource, self.due) = ordered;
         Ok(())
     }
 
@@ -294,25 +309,9 @@ impl Grants {
         (&self.roles, &self.arena)
     }
 
-    /// Grants that were read, found by everything but names, as [`Self::index`] adds them.
+    /// Grants that were read, which are not found before [`Self::index`].
     pub(crate) fn of_parts(roles: Names, arena: Arena<Grant>) -> Self {
-        fn set<K: Ord + Copy>(pairs: impl Iterator<Item = (K, u32)>) -> OrdSet<(K, u32)> {
-            let set = OrdSet::from_unsorted(pairs.map(|pair| (pair, ())));
-            set.expect("each pair stands for a slot, so that no two are equal")
-        }
-        let hashes = arena.iter().map(|(slot, grant)| (first_bytes(&grant.digest), slot));
-        Self {
-            by_digest: DigestIndex(SlotIndex::from_hashes(hashes)),
-            by_names: Spelled::default(),
-            by_subject: set(arena.iter().map(|(slot, grant)| (grant.subject, slot))),
-            by_resource: set(arena.iter().map(|(slot, grant)| (grant.resource, slot))),
-            due: set(arena
-                .iter()
-                .filter(|(_, grant)| grant.until != FOREVER)
-                .map(|(slot, grant)| (grant.until, slot))),
-            arena,
-            roles,
-        }
+        Self { roles, arena, ..Self::new(HashKey::default()) }
     }
 
     pub(crate) fn next_due(&self) -> Option<(Millis, u32)> {

@@ -9,6 +9,7 @@ mod book;
 mod change;
 mod charter;
 mod clauses;
+mod derived;
 mod ending;
 mod exceptions;
 mod identity;

@@ -60,18 +60,17 @@ fn read(bound: u32, free: &[u32], records: &[u8], rare: Vec<(u32, Rare)>) -> Opt
     }
     let (mut free, mut chunks, mut rare) =
         (free.iter().peekable(), chunks.iter(), rare.into_iter().peekable());
-    let slots: Option<Vec<Option<Grant>>> = (0..bound)
-        .map(|slot| {
-            if free.next_if_eq(&&slot).is_some() {
-                return Some(None);
-            }
-            let rare = rare.next_if(|(of, _)| *of == slot).map(|(_, rare)| Box::new(rare));
-            Some(Some(record(chunks.next()?, rare)))
-        })
-        .collect();
+    let slots = (0..bound).map_while(|slot| {
+        if free.next_if_eq(&&slot).is_some() {
+            return Some(None);
+        }
+        let rare = rare.next_if(|(of, _)| *of == slot).map(|(_, rare)| Box::new(rare));
+        Some(Some(record(chunks.next()?, rare)))
+    });
+    let arena = Arena::from_slots(slots)?;
     // Whatever is left over was out of order, or named a slot that is not there.
     let all_used = free.next().is_none() && chunks.next().is_none() && rare.next().is_none();
-    Arena::from_slots(slots?).filter(|_| all_used)
+    (arena.slot_bound() == bound && all_used).then_some(arena)
 }
 
 fn record(bytes: &[u8; RECORD], rare: Option<Box<Rare>>) -> Grant {

@@ -6,6 +6,7 @@ use countersign_core::event::PrincipalKind;
 use countersign_core::id::{Person, Principal};
 use serde::{Deserialize, Serialize};
 
+use super::derived::Twins;
 use super::keyring::Keyring;
 use super::stored::{Contradiction, Hash, Millis, Stored, sound};
 use crate::cow::{CowVec, HashKey, Names, OrdMap, OrdSet};
@@ -40,13 +41,10 @@ pub(crate) struct People {
     records: CowVec<PrincipalRecord>,
     persons: Names,
     // All that follows is derived.
-    /// Lower-case spelling, by number in `lower`, with each principal spelled so.
     #[serde(skip)]
-    lower: Names,
+    twins: Twins,
     #[serde(skip)]
-    twins: OrdSet<(u32, PrincipalNo)>,
-    #[serde(skip)]
-    lower_persons: Names,
+    person_twins: Twins,
     #[serde(skip)]
     by_person: OrdSet<(PersonNo, PrincipalNo)>,
     /// Open requests counted against each person who made them.
@@ -60,9 +58,8 @@ impl People {
             names: Names::new(key),
             records: CowVec::new(),
             persons: Names::new(key),
-            lower: Names::new(key),
-            twins: OrdSet::new(),
-            lower_persons: Names::new(key),
+            twins: Twins::default(),
+            person_twins: Twins::default(),
             by_person: OrdSet::new(),
             open_requests: OrdMap::new(),
         }
@@ -75,22 +72,18 @@ impl People {
             self.names.len() == self.records.len(),
             "there are more or fewer principals than names of them",
         )?;
-        self.lower_persons = Names::new(key);
-        for name in self.persons.iter() {
-            sound(Person::new(name).is_ok(), "a person has a name that none has")?;
-            self.lower_persons.intern(&name.to_ascii_lowercase());
-        }
-        self.lower = Names::new(key);
-        let (mut twins, mut by_person) = (Vec::new(), Vec::new());
+        let are_names = self.persons.iter().all(|name| Person::new(name).is_ok());
+        sound(are_names, "a person has a name that none has")?;
+        let mut by_person = Vec::new();
         for ((no, name), record) in (0..).zip(self.names.iter()).zip(&self.records) {
             sound(Principal::new(name).is_ok(), "a principal has a name that none has")?;
-            twins.push(((self.lower.intern(&name.to_ascii_lowercase()), no), ()));
             let past = record.past.iter().map(|(_, persons)| persons);
             let all_known = past.chain([&record.persons]).all(|persons| self.are_persons(persons));
             sound(all_known, "the persons of a principal are none, or out of order")?;
             by_person.extend(record.persons.iter().map(|person| ((*person, no), ())));
         }
-        self.twins = OrdSet::from_unsorted(twins).expect("each number is there once");
+        self.twins = Twins::of(&self.names);
+        self.person_twins = Twins::of(&self.persons);
         self.by_person = OrdSet::from_unsorted(by_person).expect("nobody's persons are equal");
         for (no, key) in keys.iter() {
             let owner = self.records.get_mut(key.owner as usize).ok_or("a key is nobody's")?;
@@ -164,17 +157,12 @@ impl People {
     /// Whether a new person's name differs from a known one's in case only.
     pub(crate) fn is_person_twin(&self, person: &Person) -> bool {
         self.find_person(person).is_none()
-            && self.lower_persons.lookup(&person.as_str().to_ascii_lowercase()).is_some()
+            && !self.person_twins.find(person.as_str(), &self.persons).is_empty()
     }
 
     /// Principals ever registered whose names differ from `name` in case only, itself left out.
-    pub(crate) fn twins<'a>(&'a self, name: &'a Principal) -> impl Iterator<Item = PrincipalNo> + 'a {
-        let lower = self.lower.lookup(&name.as_str().to_ascii_lowercase());
-        lower
-            .into_iter()
-            .flat_map(|lower| self.twins.range((lower, 0)..=(lower, u32::MAX)))
-            .map(|((_, no), ())| *no)
-            .filter(|no| self.name(*no) != name.as_str())
+    pub(crate) fn twins(&self, name: &Principal) -> Vec<PrincipalNo> {
+        self.twins.find(name.as_str(), &self.names)
     }
 
     /// Numbers of these persons, sorted, where all are known; none where one is new.
@@ -192,8 +180,12 @@ impl People {
         let mut numbers: Vec<PersonNo> = persons
             .into_iter()
             .map(|person| {
-                self.lower_persons.intern(&person.as_str().to_ascii_lowercase());
-                self.persons.intern(person.as_str())
+                let known = self.persons.len();
+                let no = self.persons.intern(person.as_str());
+                if self.persons.len() > known {
+                    self.person_twins.add(no, &self.persons);
+                }
+                no
             })
             .collect();
         numbers.sort_unstable();
@@ -209,8 +201,7 @@ impl People {
     ) -> PrincipalNo {
         let persons = self.intern_persons(persons);
         let no = self.names.intern(name.as_str());
-        let lower = self.lower.intern(&name.as_str().to_ascii_lowercase());
-        self.twins.insert((lower, no), ());
+        self.twins.add(no, &self.names);
         for person in persons.iter() {
             self.by_person.insert((*person, no), ());
         }

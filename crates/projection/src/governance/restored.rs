@@ -43,17 +43,24 @@ impl Live {
         sound(last == Some(head.leaf.as_bytes()), "the last leaf is another one than the head's")?;
         sound(self.authored_at <= recorded_at, "an author spoke after the last entry")?;
 
-        self.people.index(key, &self.keys)?;
-        self.keys.check(self.people.len(), size)?;
-        self.things.index(key)?;
-        self.rights.index(key, &self.people, &self.keys, size)?;
-        self.book.check(&self.people, &self.keys, size)?;
-        self.requests.index()?;
+        let Self { people, keys, things, rights, book, requests, grants, .. } = self;
+        let (ordered, rest) = beside(
+            || grants.ordered(),
+            || {
+                people.index(key, keys)?;
+                keys.check(people.len(), size)?;
+                things.index(key)?;
+                rights.index(key, people, keys, size)?;
+                book.check(people, keys, size)?;
+                requests.index()
+            },
+        );
+        rest?;
         for (_, request) in self.requests.iter() {
             sound(self.is_request(request, size), "a request names what is not there")?;
             self.people.count_request(&request.counted);
         }
-        self.grants.index(key, &self.people, &self.things)?;
+        self.grants.index(ordered, key, &self.people, &self.things)?;
         let has_class =
             |class: Option<u32>| class.is_none_or(|class| self.exceptions.classes.contains(class));
         let has_grounds = self.grants.iter().all(|(_, grant)| has_class(grant.class()) && grant.seq < size);
@@ -100,6 +107,19 @@ impl Live {
                     && class.seq < size
             })
     }
+}
+
+/// Does `there` on another thread while it does `here`; one after the other where there is no thread to be had.
+fn beside<A: Send, B>(there: impl Fn() -> A + Sync, here: impl FnOnce() -> B) -> (A, B) {
+    std::thread::scope(|scope| {
+        let other = std::thread::Builder::new().spawn_scoped(scope, &there);
+        let done = here();
+        let other = match other {
+            Ok(other) => other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => there(),
+        };
+        (other, done)
+    })
 }
 
 #[cfg(test)]

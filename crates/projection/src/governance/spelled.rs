@@ -2,6 +2,7 @@
 
 use countersign_core::id::{Principal, Resource, Role};
 
+use super::derived::Derived;
 use super::live::Grant;
 use super::people::People;
 use super::things::Things;
@@ -40,18 +41,11 @@ impl<'a> Spelling<'a> {
 ///
 /// Looking a name up and then its number would be one search after another, each in memory that the processor has to fetch.
 /// Here the hashes of the names together lead to the grant, and its numbers are compared with the names last.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Spelled(HintedIndex<Hint>);
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Spelled(Derived<HintedIndex<Hint>>);
 
 /// Where the names of subject and resource start, for [`Names::is_at`].
 type Hint = [[u8; 2]; 2];
-
-/// Derived from the grants: two states are equal when those are.
-impl PartialEq for Spelled {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
 
 impl Spelled {
     /// The index of all these grants; none where one has a number that is no name's.
@@ -69,7 +63,7 @@ impl Spelled {
             let (role, _) = roles.get(grant.role as usize)?;
             Some((joint(*subject, *resource, *role), slot, [*subject_hint, *resource_hint]))
         });
-        Some(Self(HintedIndex::from_hinted(entries.collect::<Option<Vec<_>>>()?)))
+        Some(Self(Derived(HintedIndex::from_hinted(entries.collect::<Option<Vec<_>>>()?))))
     }
 
     pub(crate) fn insert<'a>(
@@ -81,13 +75,13 @@ impl Spelled {
     ) {
         debug_assert!(spelling.knows(grant), "INVARIANT: a grant has numbers of names");
         let hint = [spelling.people.hint(grant.subject), spelling.things.hint(grant.resource)];
-        self.0.insert_hinted(spelling.hash_of(grant), slot, hint, |slot| {
+        self.0.0.insert_hinted(spelling.hash_of(grant), slot, hint, |slot| {
             known(slot).map_or(0, |grant| spelling.hash_of(grant))
         });
     }
 
     pub(crate) fn remove(&mut self, slot: u32, grant: &Grant, spelling: Spelling<'_>) {
-        self.0.remove(spelling.hash_of(grant), slot);
+        self.0.0.remove(spelling.hash_of(grant), slot);
     }
 
     /// The grants of exactly this entitlement to exactly this subject.
@@ -102,7 +96,7 @@ impl Spelled {
         let (subject, resource, role) = (subject.as_str(), resource.as_str(), role.as_str());
         let Spelling { people, things, roles } = spelling;
         let hash = joint(people.hash(subject), things.hash(resource), roles.hash(role));
-        self.0.candidates(hash).filter_map(move |(slot, [subject_hint, resource_hint])| {
+        self.0.0.candidates(hash).filter_map(move |(slot, [subject_hint, resource_hint])| {
             let grant = known(slot)?;
             let same = people.is_at(grant.subject, subject_hint, subject)
                 && things.is_at(grant.resource, resource_hint, resource)

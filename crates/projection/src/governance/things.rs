@@ -4,6 +4,7 @@ use countersign_core::event::Tier;
 use countersign_core::id::{Label, Process, Resource};
 use serde::{Deserialize, Serialize};
 
+use super::derived::Twins;
 use super::stored::{Contradiction, Stored, sound};
 use crate::cow::{CowVec, HashKey, Names};
 
@@ -38,15 +39,15 @@ pub(crate) struct Facts<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Things {
     names: Names,
-    /// Lower-case spellings. Derived.
+    /// Derived.
     #[serde(skip)]
-    lower: Names,
+    twins: Twins,
     records: CowVec<ResourceRecord>,
 }
 
 impl Things {
     pub(crate) fn new(key: HashKey) -> Self {
-        Self { names: Names::new(key), lower: Names::new(key), records: CowVec::new() }
+        Self { names: Names::new(key), twins: Twins::default(), records: CowVec::new() }
     }
 
     /// Derives what reading leaves out, and checks the rest.
@@ -56,11 +57,10 @@ impl Things {
             self.names.len() == self.records.len(),
             "there are more or fewer resources than names of them",
         )?;
-        self.lower = Names::new(key);
+        self.twins = Twins::of(&self.names);
         let mut governing = Vec::new();
         for ((no, name), record) in (0..).zip(self.names.iter()).zip(&self.records) {
             sound(Resource::new(name).is_ok(), "a resource has a name that none has")?;
-            self.lower.intern(&name.to_ascii_lowercase());
             if let Some(above) = record.governed_by {
                 let both_live =
                     record.live && self.records.get(above as usize).is_some_and(|above| above.live);
@@ -94,7 +94,7 @@ impl Things {
     }
 
     pub(crate) fn is_twin(&self, name: &Resource) -> bool {
-        self.find(name).is_none() && self.lower.lookup(&name.as_str().to_ascii_lowercase()).is_some()
+        self.find(name).is_none() && !self.twins.find(name.as_str(), &self.names).is_empty()
     }
 
     pub(crate) fn resource(&self, no: ResourceNo) -> Resource {
@@ -134,8 +134,8 @@ impl Things {
                 no
             }
             None => {
-                self.lower.intern(&name.as_str().to_ascii_lowercase());
                 let no = self.names.intern(name.as_str());
+                self.twins.add(no, &self.names);
                 self.records.push(record);
                 no
             }
