@@ -6,14 +6,16 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 
-use common::{Folder, World, at, audit, fault, join};
+use common::{Draft, Folder, World, at, audit, fault, join};
 use countersign_audit::{
-    AsOf, CheckpointFile, LedgerBytes, LedgerFile, Options, Source, SourceError, load, state_at, verify,
-    verify_with,
+    AsOf, CheckpointFile, LedgerBytes, LedgerFile, Options, Source, SourceError, Verdict, load, state_at,
+    verify, verify_with,
 };
+use countersign_core::entry::Entry;
 use countersign_core::id::{Principal, Resource, Role};
 use countersign_core::note::MAX_NOTE_LEN;
-use countersign_projection::governance::Answer;
+use countersign_projection::governance::{Answer, RULES};
+use serde_json::json;
 
 #[test]
 fn a_file_is_verified_with_the_checkpoint_beside_it() {
@@ -211,4 +213,41 @@ fn random_edits_are_found_at_the_first_difference() {
         assert!(found.seq == seq || found.seq == seq + 1, "round {round}: {found:?}, changed at {seq}");
         assert!(found.seq == seq || found.code.to_string() == "prev", "round {round}: {found:?}");
     }
+}
+
+/// What is wrong with the envelope is named before a signature that is wrong too.
+#[test]
+fn the_envelope_comes_before_the_signatures() {
+    let world = World::story("acme", 18);
+    let text = String::from_utf8(world.bytes()).unwrap();
+    let (before, last) = text.trim_end().rsplit_once('\n').unwrap();
+    let other = World::story("ecma", 18);
+    let ids = [&world, &other].map(|world| world.state.ledger_id().unwrap().to_string());
+    let serial = last.replacen(r#""serial":2"#, r#""serial":1"#, 1);
+    let ledger = last.replacen(&ids[0], &ids[1], 1);
+    for (changed, code) in [(serial, "serial"), (ledger, "ledger_id")] {
+        assert_ne!(changed, last, "{code}");
+        let report = audit(format!("{before}\n{changed}\n"), &[], &world.pin());
+        assert_eq!(fault(&report), at(17, code));
+    }
+}
+
+/// Whatever the rules to come say of an entry, these rules say nothing of it.
+#[test]
+fn what_comes_after_an_upgrade_is_not_checkable() {
+    let mut world = World::story("acme", 14);
+    world.post_governed(
+        json!({"type": "ledger.upgraded", "reason": {"text": "newer rules"}, "rules": RULES + 1}),
+    );
+    // With nothing after it, everything was checked.
+    assert_eq!(fault(&audit(world.bytes(), &[], &world.pin())), None);
+
+    let event = json!({"type": "custom", "namespace": "acme", "name": "fact", "data": {}});
+    let (author, key) = ("user:olga", "user:olga");
+    let draft = Draft { author, key, cosigners: &[], new_keys: &[], event, is_decision: false };
+    let signed = world.sign(&draft);
+    world.entries.push(Entry::seal(world.state.head(), world.at(), &signed).unwrap());
+    let report = audit(world.bytes(), &[], &world.pin());
+    assert_eq!((report.verdict, report.needs_rules), (Verdict::NotCheckable, Some(RULES + 1)));
+    assert_eq!((report.entries, report.size, report.fault), (15, 16, None));
 }
