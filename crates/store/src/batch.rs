@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use countersign_core::digest::LeafHash;
 use countersign_core::entry::{Entry, Head};
+
+use crate::{AppendError, StoreError};
 
 /// Entries that stand one behind the other: at least one, and each names the one before by position and leaf hash.
 ///
@@ -64,6 +67,27 @@ impl Batch {
         let behind = head.size.checked_sub(self.expected().size)?;
         let behind = usize::try_from(behind).ok().filter(|behind| (1..=self.0.len()).contains(behind))?;
         (self.0[behind - 1].leaf() == head.leaf).then(|| &self.0[behind..])
+    }
+
+    /// The entries that a store whose head is `head` has to add: none where the batch stands already, whatever came after it. `leaf_at`
+    /// gives the leaf hash of the entry at a position below that head.
+    ///
+    /// # Errors
+    /// [`AppendError::Conflict`]; those of `leaf_at`.
+    pub fn missing_in(
+        &self,
+        head: Head,
+        leaf_at: impl FnOnce(u64) -> Result<LeafHash, StoreError>,
+    ) -> Result<&[Entry], AppendError> {
+        if let Some(missing) = self.missing_after(head) {
+            return Ok(missing);
+        }
+        let last = self.head().size - 1;
+        // One leaf is enough: it commits to everything before it.
+        if last < head.size && leaf_at(last)? == self.head().leaf {
+            return Ok(&[]);
+        }
+        Err(AppendError::Conflict { expected: self.expected(), actual: head })
     }
 }
 

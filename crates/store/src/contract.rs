@@ -4,8 +4,10 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use countersign_core::checkpoint::Checkpoint;
 use countersign_core::digest::StatementDigest;
 use countersign_core::entry::Head;
+use countersign_core::note::SignedNote;
 
 use crate::{AppendError, Batch, StoreError};
 
@@ -127,6 +129,19 @@ pub struct SnapshotSet {
     pub size: u64,
     /// At most one a projection, sorted by name.
     pub snapshots: Vec<KeptSnapshot>,
+}
+
+impl SnapshotSet {
+    /// How many sets a store keeps at least: the newest, and one to fall back to.
+    pub const KEPT: usize = 2;
+}
+
+/// How many entries a signed checkpoint says that it is over; none where it is no well-formed checkpoint. Signatures and root are not
+/// looked at.
+#[must_use]
+pub fn checkpoint_size(note: &[u8]) -> Option<u64> {
+    let checkpoint: Checkpoint = SignedNote::parse(note).ok()?.untrusted_text().parse().ok()?;
+    Some(checkpoint.size())
 }
 
 /// An entry that was found by the digest of its statement.

@@ -24,11 +24,9 @@ mod names;
 mod options;
 mod reader;
 mod recover;
-mod reply;
 mod segment;
 mod snapshots;
 mod store;
-mod sync;
 mod view;
 mod writer;
 

@@ -20,12 +20,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Write};
 use std::path::{Path, PathBuf};
 
-use countersign_core::checkpoint::Checkpoint;
 use countersign_core::entry::{Entry, Head, MAX_ENTRY_LEN};
 use countersign_core::fault::Fault;
-use countersign_core::note::{MAX_NOTE_LEN, SignedNote};
+use countersign_core::note::MAX_NOTE_LEN;
 
-use crate::{EntryBytes, MemoryStore, NoteBytes};
+use crate::{EntryBytes, MemoryStore, NoteBytes, checkpoint_size};
 
 /// Where the checkpoint of the ledger in `path` is: `.checkpoint` is added to its name.
 #[must_use]
@@ -339,11 +338,6 @@ fn read_checkpoint(path: &Path) -> Result<Option<(u64, NoteBytes)>, JsonlError> 
     open(path)?.take(MAX_NOTE_LEN as u64 + 1).read_to_end(&mut note)?;
     let size = checkpoint_size(&note).ok_or(JsonlError::Checkpoint)?;
     Ok(Some((size, note.into())))
-}
-
-fn checkpoint_size(note: &[u8]) -> Option<u64> {
-    let checkpoint: Checkpoint = SignedNote::parse(note).ok()?.untrusted_text().parse().ok()?;
-    Some(checkpoint.size())
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

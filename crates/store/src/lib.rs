@@ -23,15 +23,21 @@ mod contract;
 mod error;
 #[cfg(unix)]
 pub mod file;
+mod growth;
 pub mod jsonl;
 mod memory;
+pub mod reply;
+mod sync;
 #[cfg(unix)]
 pub mod vfs;
 
 pub use any::AnyStore;
 pub use batch::{Batch, BatchError};
-pub use contract::{Durability, EntryBytes, Found, KeptSnapshot, NoteBytes, SnapshotSet, Store, TooWeak};
+pub use contract::{
+    Durability, EntryBytes, Found, KeptSnapshot, NoteBytes, SnapshotSet, Store, TooWeak, checkpoint_size,
+};
 pub use error::{AppendError, BoxError, StoreError};
 #[cfg(unix)]
 pub use file::FileStore;
+pub use growth::Growth;
 pub use memory::MemoryStore;

@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
 
 use countersign_core::digest::{LeafHash, StatementDigest};
 use countersign_core::entry::{Entry, Head};
 
 use crate::{
-    AppendError, Batch, BatchError, Durability, EntryBytes, Found, NoteBytes, SnapshotSet, Store, StoreError,
+    AppendError, Batch, BatchError, Durability, EntryBytes, Found, Growth, NoteBytes, SnapshotSet, Store,
+    StoreError,
 };
 
 /// A store in memory. A clone is another handle to the same entries, so several ledgers of one process can share them.
@@ -23,8 +22,6 @@ pub struct MemoryStore(Arc<Mutex<Kept>>);
 
 /// Most bytes of entries that one read returns, unless the first entry alone has more.
 const MAX_READ_LEN: usize = 8 << 20;
-/// How many sets of snapshots are kept: the newest, and one to fall back to.
-const KEPT_SNAPSHOTS: usize = 2;
 
 impl MemoryStore {
     /// An empty store.
@@ -45,6 +42,7 @@ impl MemoryStore {
             }
             kept.push(&entry);
         }
+        kept.growth.reached(kept.head().size);
         Ok(Self(Arc::new(Mutex::new(kept))))
     }
 
@@ -93,23 +91,16 @@ impl Store for MemoryStore {
     }
 
     async fn append(&self, batch: Batch) -> Result<Head, AppendError> {
-        let woken = {
+        let growth = {
             let mut kept = self.lock();
-            let head = kept.head();
-            let Some(missing) = batch.missing_after(head) else {
-                return if kept.has(&batch) {
-                    Ok(batch.head())
-                } else {
-                    Err(AppendError::Conflict { expected: batch.expected(), actual: head })
-                };
-            };
+            let missing = batch.missing_in(kept.head(), |seq| Ok(kept.leaves[seq as usize]))?;
             for entry in missing {
                 kept.push(entry);
             }
-            std::mem::take(&mut kept.waiting)
+            kept.growth.clone()
         };
         // Outside the lock: a waker may run its task at once.
-        woken.into_values().for_each(Waker::wake);
+        growth.reached(batch.head().size);
         Ok(batch.head())
     }
 
@@ -135,7 +126,7 @@ impl Store for MemoryStore {
     }
 
     fn wait(&self, size: u64) -> impl Future<Output = ()> + Send {
-        Growth { store: self.clone(), size, ticket: None }
+        self.lock().growth.beyond(size)
     }
 
     async fn checkpoint(&self) -> Result<Option<NoteBytes>, StoreError> {
@@ -157,7 +148,7 @@ impl Store for MemoryStore {
     async fn put_snapshots(&self, set: SnapshotSet) -> Result<(), StoreError> {
         let mut kept = self.lock();
         kept.snapshots.insert(set.size, set);
-        while kept.snapshots.len() > KEPT_SNAPSHOTS {
+        while kept.snapshots.len() > SnapshotSet::KEPT {
             kept.snapshots.pop_first();
         }
         Ok(())
@@ -172,8 +163,7 @@ struct Kept {
     places: HashMap<StatementDigest, usize>,
     checkpoint: Option<(u64, NoteBytes)>,
     snapshots: BTreeMap<u64, SnapshotSet>,
-    waiting: BTreeMap<u64, Waker>,
-    last_ticket: u64,
+    growth: Growth,
 }
 
 impl Kept {
@@ -185,45 +175,5 @@ impl Kept {
         self.places.entry(entry.signed().digest()).or_insert(self.entries.len());
         self.entries.push(entry.bytes().clone());
         self.leaves.push(entry.leaf());
-    }
-
-    /// Whether the whole batch stands at its place.
-    fn has(&self, batch: &Batch) -> bool {
-        // One leaf is enough: it commits to everything before it.
-        usize::try_from(batch.head().size - 1)
-            .is_ok_and(|last| self.leaves.get(last) == Some(&batch.head().leaf))
-    }
-}
-
-/// The future of [`MemoryStore::wait`].
-struct Growth {
-    store: MemoryStore,
-    size: u64,
-    ticket: Option<u64>,
-}
-
-impl Future for Growth {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let store = self.store.clone();
-        let mut kept = store.lock();
-        if kept.head().size > self.size {
-            return Poll::Ready(());
-        }
-        let ticket = *self.ticket.get_or_insert_with(|| {
-            kept.last_ticket += 1;
-            kept.last_ticket
-        });
-        kept.waiting.insert(ticket, context.waker().clone());
-        Poll::Pending
-    }
-}
-
-impl Drop for Growth {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket {
-            self.store.lock().waiting.remove(&ticket);
-        }
     }
 }

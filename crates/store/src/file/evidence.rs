@@ -9,16 +9,15 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use countersign_core::checkpoint::Checkpoint;
 use countersign_core::digest::LeafHash;
 use countersign_core::entry::Head;
-use countersign_core::note::{MAX_NOTE_LEN, SignedNote};
+use countersign_core::note::MAX_NOTE_LEN;
 
 use super::error::{OpenError, at};
 use super::io::{append_all, open, open_if_there, read_exact, read_whole, remove_if_there, uninterrupted};
 use super::names::{self, CHECKPOINT, HEAD};
-use crate::NoteBytes;
 use crate::vfs::{Access, Vfs, VfsFile as _};
+use crate::{NoteBytes, checkpoint_size};
 
 /// Longest `head` before it is started anew.
 const MAX_HEAD_LEN: u64 = 64 << 10;
@@ -79,12 +78,6 @@ pub(super) fn read_checkpoint<V: Vfs>(vfs: &V, dir: &Path) -> Result<Option<(u64
     };
     let size = checkpoint_size(&note).ok_or(OpenError::Checkpoint { path })?;
     Ok(Some((size, note.into())))
-}
-
-/// How many entries a checkpoint is over; none if it is no checkpoint.
-pub(super) fn checkpoint_size(note: &[u8]) -> Option<u64> {
-    let checkpoint: Checkpoint = SignedNote::parse(note).ok()?.untrusted_text().parse().ok()?;
-    Some(checkpoint.size())
 }
 
 /// The last good line of `head`; none where there is no such line.

@@ -17,7 +17,7 @@ use super::io::{append_all, ensure_dir, open, read_exact, read_whole, remove_if_
 use super::lines::{LineFault, Lines, Next, last_line, link};
 use super::names::{INDEX, unfinished};
 use super::segment::{Sealed, unavailable};
-use super::sync::Mutex;
+use crate::sync::Mutex;
 use crate::vfs::{Access, Vfs};
 use crate::{Found, StoreError};
 

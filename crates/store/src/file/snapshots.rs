@@ -19,8 +19,6 @@ use super::view::Shared;
 use crate::vfs::{Access, FileKind, Vfs, VfsDir as _, VfsFile as _};
 use crate::{KeptSnapshot, SnapshotSet};
 
-/// How many sets are kept: the newest, and one to fall back to.
-const KEPT_SETS: usize = 2;
 const MAGIC: &str = "countersign-kept-snapshot/v1";
 const SUFFIX: &str = ".snapshot";
 /// Longest first line, with its line feed.
@@ -120,7 +118,7 @@ pub(super) fn keep<V: Vfs>(shared: &Shared<V>, root: &V::Dir, set: &SnapshotSet)
         }
     }
     let sets = list(vfs, dir)?;
-    let oldest = sets.keys().rev().nth(KEPT_SETS - 1).copied().unwrap_or(0);
+    let oldest = sets.keys().rev().nth(SnapshotSet::KEPT - 1).copied().unwrap_or(0);
     for (size, names) in sets {
         for name in names {
             // The one just made stays in any case: newer ones may be of no use to anybody.

@@ -13,13 +13,13 @@ use super::index::Indexes;
 use super::io::uninterrupted;
 use super::options::Options;
 use super::recover::{Opened, Recovery, recover};
-use super::reply;
 use super::segment::unavailable;
 use super::snapshots;
-use super::sync::thread::{self, JoinHandle};
-use super::sync::{Mutex, mpsc};
-use super::view::{Growth, Shared, View};
+use super::view::{Shared, View};
 use super::writer::Writer;
+use crate::reply;
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Mutex, mpsc};
 use crate::vfs::{RealVfs, Vfs};
 use crate::{AppendError, Batch, Durability, EntryBytes, Found, NoteBytes, SnapshotSet, Store, StoreError};
 
@@ -208,7 +208,7 @@ impl<V: Vfs> Store for FileStore<V> {
     }
 
     fn wait(&self, size: u64) -> impl Future<Output = ()> + Send {
-        Growth::new(self.0.shared.clone(), size)
+        self.0.shared.growth.beyond(size)
     }
 
     async fn checkpoint(&self) -> Result<Option<NoteBytes>, StoreError> {

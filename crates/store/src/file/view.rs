@@ -1,18 +1,15 @@
 //! What a store shows: durable entries only.
 
-use std::collections::BTreeMap;
-use std::future::Future;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll, Waker};
 
 use countersign_core::digest::StatementDigest;
 use countersign_core::entry::Head;
 
 use super::index::Indexes;
 use super::segment::{Active, Sealed, unavailable};
-use super::sync::{Mutex, MutexGuard};
+use crate::growth::Growth;
+use crate::sync::{Mutex, MutexGuard};
 use crate::vfs::Vfs;
 use crate::{EntryBytes, Found, NoteBytes, StoreError};
 
@@ -22,6 +19,8 @@ pub(super) struct Shared<V: Vfs> {
     pub(super) vfs: V,
     pub(super) dir: PathBuf,
     pub(super) max_read_size: usize,
+    /// Wakes those who wait for entries.
+    pub(super) growth: Growth,
     indexes: Indexes,
     view: Mutex<View<V>>,
 }
@@ -36,8 +35,6 @@ pub(super) struct View<V: Vfs> {
     pub(super) checkpoint: Option<(u64, NoteBytes)>,
     /// The writer takes nothing more.
     pub(super) poisoned: bool,
-    pub(super) waiting: BTreeMap<u64, Waker>,
-    last_ticket: u64,
 }
 
 impl<V: Vfs> View<V> {
@@ -48,13 +45,14 @@ impl<V: Vfs> View<V> {
         checkpoint: Option<(u64, NoteBytes)>,
     ) -> Self {
         let sealed = sealed.into_iter().map(Arc::new).collect();
-        Self { head, sealed, active, checkpoint, poisoned: false, waiting: BTreeMap::new(), last_ticket: 0 }
+        Self { head, sealed, active, checkpoint, poisoned: false }
     }
 }
 
 impl<V: Vfs> Shared<V> {
     pub(super) fn new(vfs: V, dir: PathBuf, max_read_size: usize, indexes: Indexes, view: View<V>) -> Self {
-        Self { vfs, dir, max_read_size, indexes, view: Mutex::new(view) }
+        let growth = Growth::new(view.head.size);
+        Self { vfs, dir, max_read_size, growth, indexes, view: Mutex::new(view) }
     }
 
     pub(super) fn view(&self) -> MutexGuard<'_, View<V>> {
@@ -119,45 +117,5 @@ impl<V: Vfs> Shared<V> {
             }
         }
         place.map(|seq| Ok(Found { seq, bytes: self.entry(seq)? })).transpose()
-    }
-}
-
-/// Completes when there are more than `size` entries.
-#[derive(Debug)]
-pub(super) struct Growth<V: Vfs> {
-    shared: Arc<Shared<V>>,
-    size: u64,
-    ticket: Option<u64>,
-}
-
-impl<V: Vfs> Growth<V> {
-    pub(super) fn new(shared: Arc<Shared<V>>, size: u64) -> Self {
-        Self { shared, size, ticket: None }
-    }
-}
-
-impl<V: Vfs> Future for Growth<V> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let shared = self.shared.clone();
-        let mut view = shared.view();
-        if view.head.size > self.size {
-            return Poll::Ready(());
-        }
-        let ticket = *self.ticket.get_or_insert_with(|| {
-            view.last_ticket += 1;
-            view.last_ticket
-        });
-        view.waiting.insert(ticket, context.waker().clone());
-        Poll::Pending
-    }
-}
-
-impl<V: Vfs> Drop for Growth<V> {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket {
-            self.shared.view().waiting.remove(&ticket);
-        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use countersign_core::entry::{Entry, Head, leaf_hash};
 use countersign_core::note::MAX_NOTE_LEN;
 
-use super::evidence::{HeadFile, checkpoint_size};
+use super::evidence::HeadFile;
 use super::index;
 use super::io::{ReplaceError, append_all, open, read_exact, read_whole, replace, uninterrupted};
 use super::names::{self, CHECKPOINT};
@@ -14,7 +14,7 @@ use super::options::Hooks;
 use super::segment::{Active, unavailable};
 use super::view::Shared;
 use crate::vfs::{Access, FileKind, Vfs, VfsDir as _, VfsFile as _};
-use crate::{AppendError, Batch, NoteBytes, StoreError};
+use crate::{AppendError, Batch, NoteBytes, StoreError, checkpoint_size};
 
 /// Owns the lock, the directories and the end of the last segment.
 #[derive(Debug)]
@@ -47,10 +47,7 @@ impl<V: Vfs> Writer<V> {
     /// As [`crate::Store::append`].
     pub(super) fn append(&mut self, batch: &Batch) -> Result<Head, AppendError> {
         let end = self.end()?;
-        let Some(missing) = batch.missing_after(end.head) else {
-            let conflict = AppendError::Conflict { expected: batch.expected(), actual: end.head };
-            return if self.has(batch, end.head)? { Ok(batch.head()) } else { Err(conflict) };
-        };
+        let missing = batch.missing_in(end.head, |seq| Ok(leaf_hash(&self.shared.entry(seq)?)))?;
         if missing.is_empty() {
             return Ok(batch.head());
         }
@@ -73,13 +70,6 @@ impl<V: Vfs> Writer<V> {
         let active = &view.active;
         let last = active.ends.len().checked_sub(1).map_or(0, |index| active.start(index));
         Ok(End { head: view.head, first: active.first, last: (last, active.size()), left: None })
-    }
-
-    /// Whether the whole batch stands at its place, with others behind it.
-    fn has(&self, batch: &Batch, head: Head) -> Result<bool, StoreError> {
-        let last = batch.head().size - 1;
-        // One leaf is enough: it commits to everything before it.
-        Ok(last < head.size && leaf_hash(&self.shared.entry(last)?) == batch.head().leaf)
     }
 
     /// What another writer did, if there is one in spite of the lock. `successors` are where it may have begun a segment.
@@ -219,16 +209,15 @@ impl<V: Vfs> Writer<V> {
         if told.is_err() {
             self.head_file = None;
         }
-        let woken = {
+        {
             let mut view = self.shared.view();
             for (entry, end) in entries.iter().zip(ends) {
                 view.active.push(entry, *end);
             }
             view.head = head;
-            std::mem::take(&mut view.waiting)
-        };
+        }
         // Outside the lock: a waker may run its task at once.
-        woken.into_values().for_each(std::task::Waker::wake);
+        self.shared.growth.reached(head.size);
     }
 
     /// As [`crate::Store::put_checkpoint`].

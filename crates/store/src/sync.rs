@@ -2,13 +2,13 @@
 //! (`tests/schedules.rs`).
 
 #[cfg(not(shuttle))]
-pub(super) use std::{
+pub(crate) use std::{
     sync::{Mutex, MutexGuard, mpsc},
     thread,
 };
 
 #[cfg(shuttle)]
-pub(super) use shuttle::{
+pub(crate) use shuttle::{
     sync::{Mutex, MutexGuard, mpsc},
     thread,
 };

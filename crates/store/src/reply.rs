@@ -1,28 +1,49 @@
-//! An answer that comes later, from another thread, without a runtime.
+//! An answer that comes later, from another thread, without a runtime: for those who write stores.
+//!
+//! ```
+//! use countersign_store::reply;
+//!
+//! let (sender, receiver) = reply::channel();
+//! std::thread::spawn(move || sender.send(7));
+//! # let answer = {
+//! #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+//! #     let mut receiver = std::pin::pin!(receiver);
+//! #     loop {
+//! #         if let std::task::Poll::Ready(answer) = receiver.as_mut().poll(&mut context) { break answer }
+//! #         std::thread::yield_now();
+//! #     }
+//! # };
+//! # /*
+//! let answer = receiver.await;
+//! # */
+//! assert_eq!(answer, Some(7));
+//! ```
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard};
 
 /// The two ends of one answer.
-pub(super) fn channel<T>() -> (Sender<T>, Receiver<T>) {
+#[must_use]
+pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let slot = Arc::new(Mutex::new(Slot { state: State::Awaited, waker: None }));
     (Sender(slot.clone()), Receiver(slot))
 }
 
 /// Gives the answer, or tells by being dropped that there will be none.
 #[derive(Debug)]
-pub(super) struct Sender<T>(Arc<Mutex<Slot<T>>>);
+pub struct Sender<T>(Arc<Mutex<Slot<T>>>);
 
 /// The future of the answer; none if its sender went away without giving one.
 #[derive(Debug)]
-pub(super) struct Receiver<T>(Arc<Mutex<Slot<T>>>);
+pub struct Receiver<T>(Arc<Mutex<Slot<T>>>);
 
 impl<T> Sender<T> {
-    pub(super) fn send(self, answer: T) {
+    /// Gives the answer, and wakes whoever waits for it.
+    pub fn send(self, answer: T) {
         lock(&self.0).state = State::Given(answer);
         // Dropping `self` wakes.
     }
