@@ -24,6 +24,7 @@ pub use identity::{
 pub use resource::{PolicyPublished, PolicyWithdrawn, ResourceChanged, ResourceRegistered, ResourceRetired};
 pub use shared::{Capacity, Scope, Tier};
 
+use crate::id::{Principal, Resource};
 use crate::wire::KeyBytes;
 
 crate::tagged! {
@@ -135,6 +136,84 @@ impl Event {
             | Self::ExceptionEnded(_)
             | Self::ClockStepped(_)
             | Self::Custom(_) => Vec::new(),
+        }
+    }
+
+    /// The principal that the event is about, where it names one. An event that refers to another statement is about what that one names.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Principal> {
+        match self {
+            Self::PrincipalRegistered(event) => Some(&event.principal),
+            Self::PrincipalChanged(event) => Some(&event.principal),
+            Self::PrincipalDeparted(event) => Some(&event.principal),
+            Self::KeyEnrolled(event) => Some(&event.principal),
+            Self::KeyRetired(event) => Some(&event.principal),
+            Self::KeyCompromised(event) => Some(&event.principal),
+            Self::CapacityAssigned(event) => Some(&event.holder),
+            Self::DelegationGranted(event) => Some(&event.delegate),
+            Self::AccessRequested(event) => Some(&event.subject),
+            Self::LedgerOpened(_)
+            | Self::CharterAmended(_)
+            | Self::LedgerUpgraded(_)
+            | Self::LedgerFrozen(_)
+            | Self::LedgerThawed(_)
+            | Self::RecoveryProposed(_)
+            | Self::RecoveryVetoed(_)
+            | Self::CapacityWithdrawn(_)
+            | Self::DelegationWithdrawn(_)
+            | Self::ResourceRegistered(_)
+            | Self::ResourceChanged(_)
+            | Self::ResourceRetired(_)
+            | Self::PolicyPublished(_)
+            | Self::PolicyWithdrawn(_)
+            | Self::AccessApproved(_)
+            | Self::AccessDenied(_)
+            | Self::AccessWithdrawn(_)
+            | Self::AccessGranted(_)
+            | Self::AccessRevoked(_)
+            | Self::ExceptionGranted(_)
+            | Self::ExceptionEnded(_)
+            | Self::ClockStepped(_)
+            | Self::Custom(_) => None,
+        }
+    }
+
+    /// The resource that the event is about, where it names one. A scope is none.
+    #[must_use]
+    pub fn resource(&self) -> Option<&Resource> {
+        match self {
+            Self::ResourceRegistered(event) => Some(&event.resource),
+            Self::ResourceChanged(event) => Some(&event.resource),
+            Self::ResourceRetired(event) => Some(&event.resource),
+            Self::AccessRequested(event) => Some(&event.resource),
+            Self::LedgerOpened(_)
+            | Self::CharterAmended(_)
+            | Self::LedgerUpgraded(_)
+            | Self::LedgerFrozen(_)
+            | Self::LedgerThawed(_)
+            | Self::RecoveryProposed(_)
+            | Self::RecoveryVetoed(_)
+            | Self::PrincipalRegistered(_)
+            | Self::PrincipalChanged(_)
+            | Self::PrincipalDeparted(_)
+            | Self::KeyEnrolled(_)
+            | Self::KeyRetired(_)
+            | Self::KeyCompromised(_)
+            | Self::CapacityAssigned(_)
+            | Self::CapacityWithdrawn(_)
+            | Self::DelegationGranted(_)
+            | Self::DelegationWithdrawn(_)
+            | Self::PolicyPublished(_)
+            | Self::PolicyWithdrawn(_)
+            | Self::AccessApproved(_)
+            | Self::AccessDenied(_)
+            | Self::AccessWithdrawn(_)
+            | Self::AccessGranted(_)
+            | Self::AccessRevoked(_)
+            | Self::ExceptionGranted(_)
+            | Self::ExceptionEnded(_)
+            | Self::ClockStepped(_)
+            | Self::Custom(_) => None,
         }
     }
 }

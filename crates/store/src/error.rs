@@ -1,5 +1,6 @@
 //! What can go wrong with a store, by what the caller can do about it.
 
+use countersign_core::digest::StatementDigest;
 use countersign_core::entry::Head;
 
 /// A cause from below: a database driver, the file system.
@@ -31,6 +32,20 @@ pub enum StoreError {
     /// The store was opened for reading only.
     #[error("the store is open for reading only")]
     ReadOnly,
+    /// A statement of the batch stands already, in another entry, and the store keeps a statement once only.
+    #[error("statement {digest} stands already")]
+    Repeated {
+        /// The statement.
+        digest: StatementDigest,
+    },
+    /// Another writer took the store over: this one writes nothing more until it is opened anew.
+    #[error("a writer of epoch {current} took the store over from epoch {own}")]
+    Fenced {
+        /// The epoch of the writer that is refused.
+        own: u64,
+        /// The epoch that is let in.
+        current: u64,
+    },
     /// An earlier write failed in a way that only opening the store anew can settle.
     #[error("the store must be opened anew before it takes more")]
     Poisoned,

@@ -106,6 +106,7 @@ enum Fault {
     FindsThePlaceAfter,
     FindsNothing,
     FindsTheLast,
+    KeepsTheRepeatedStatementThatItRefuses,
     ReadsBeyondMax,
     ReadsNothingWhereMuchIsAsked,
     ReadsPastTheEndFromTheStart,
@@ -140,6 +141,7 @@ const FAULTS: &[(Fault, &str)] = &[
     (Fault::FindsThePlaceAfter, "find_gives_place_and_bytes"),
     (Fault::FindsNothing, "find_gives_place_and_bytes"),
     (Fault::FindsTheLast, "find_gives_the_first_of_several"),
+    (Fault::KeepsTheRepeatedStatementThatItRefuses, "find_gives_the_first_of_several"),
     (Fault::ReadsBeyondMax, "reads_keep_their_limits"),
     (Fault::ReadsNothingWhereMuchIsAsked, "reads_keep_their_limits"),
     (Fault::ReadsPastTheEndFromTheStart, "reads_keep_their_limits"),
@@ -325,8 +327,15 @@ impl Store for Planted {
         if state.entries.len() != length {
             return Err(AppendError::Conflict { expected: batch.expected(), actual: state.head() });
         }
+        let repeated = missing.iter().map(|entry| entry.signed().digest());
+        let repeated = repeated.filter(|digest| state.index.contains_key(digest)).last();
         state.push(&missing);
-        Ok(batch.head())
+        match repeated {
+            Some(digest) if self.has(Fault::KeepsTheRepeatedStatementThatItRefuses) => {
+                Err(StoreError::Repeated { digest }.into())
+            }
+            _ => Ok(batch.head()),
+        }
     }
 
     async fn read(&self, from: u64, max: usize) -> Result<Vec<EntryBytes>, StoreError> {

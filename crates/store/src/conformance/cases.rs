@@ -11,7 +11,7 @@ use countersign_core::entry::{Entry, Head, MAX_ENTRY_LEN};
 use super::chain::{Author, chain, note};
 use super::spawn::join;
 use super::{BoxFuture, Kit};
-use crate::{AppendError, Batch, EntryBytes, KeptSnapshot, SnapshotSet, Store};
+use crate::{AppendError, Batch, EntryBytes, KeptSnapshot, SnapshotSet, Store, StoreError};
 
 /// Why a case did not pass.
 pub(super) enum Stop {
@@ -249,15 +249,23 @@ async fn find_gives_place_and_bytes<S: Store>(kit: &Kit<S>) -> Outcome {
     Ok(())
 }
 
-/// One statement in two entries, which no ledger makes and a store must not mind: an index that keeps the last, or that puts what is
-/// new before what is old. The receipt is for the first.
+/// One statement in two entries, which no ledger makes. A store refuses it by name, as one does that has the statement for a key, or
+/// keeps it: an index that keeps the last, or that puts what is new before what is old. The receipt is for the first.
 async fn find_gives_the_first_of_several<S: Store>(kit: &Kit<S>) -> Outcome {
     let store = kit.make().await;
     let statements = [(); 3].map(|()| Author::new(1).statement());
-    for statement in &statements {
+    for (index, statement) in statements.iter().enumerate() {
         let head = ok("head", store.head().await)?;
         let entries = chain(head, std::slice::from_ref(statement));
-        ok("append", store.append(Batch::new(entries).expect("chained, and not empty")).await)?;
+        match store.append(Batch::new(entries).expect("chained, and not empty")).await {
+            Err(AppendError::NotStored(StoreError::Repeated { digest }))
+                if index > 0 && digest == statement.digest() =>
+            {
+                same("the head", &ok("head", store.head().await)?, &head)?;
+                same("entries after a refusal", &everything(&*store).await?.len(), &1)?;
+            }
+            appended => drop(ok("append", appended)?),
+        }
         let found = ok("find", store.find(statement.digest()).await)?.map(|found| found.seq);
         same("the position found", &found, &Some(0))?;
     }
