@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Show(Show),
     /// Write a verified copy of a ledger, with its checkpoint.
     Export(Export),
+    /// Copy entries from store to store, exactly as they are, and go on where an earlier copy stopped.
+    Copy(Copy),
     /// Take over a copy that somebody else made, if it verifies and continues what is there.
     Import(Import),
     /// Run scenario files: expectations of a policy's author, tested.
@@ -71,7 +73,8 @@ pub(crate) enum Command {
 /// Which ledger, and what it is held against.
 #[derive(Debug, Args)]
 pub(crate) struct Reading {
-    /// The ledger: its directory, or its file NAME.jsonl. The checkpoint that lies with it is checked too.
+    /// The ledger: its directory, its file NAME.jsonl, or an address like sqlite:FILE#NAME. The checkpoint that lies with it is checked
+    /// too.
     #[arg(value_name = "LEDGER")]
     pub(crate) path: PathBuf,
     /// The id that the ledger must have, known from elsewhere: the one thing to pin.
@@ -111,7 +114,8 @@ pub(crate) struct AsOf {
     --recorder service:recorder=person:olga:recorder.key\n\n\
     The ledger id that it prints is what auditors pin: hand it out by other ways than the ledger.")]
 pub(crate) struct Init {
-    /// Where it is to be; nothing may stand there. A name that ends in `.jsonl` is one file, any other a directory.
+    /// Where it is to be; nothing may stand there. A name that ends in `.jsonl` is one file, sqlite:FILE#NAME a database, any other a
+    /// directory.
     #[arg(value_name = "LEDGER")]
     pub(crate) path: PathBuf,
     /// The bare name of the ledger.
@@ -420,6 +424,21 @@ pub(crate) struct Export {
     pub(crate) reading: Reading,
     /// Where to write it: one file if its name ends in `.jsonl`, else a directory; `-` writes the entries to the output,
     /// without the checkpoint.
+    #[arg(value_name = "TO")]
+    pub(crate) to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    countersign copy access.ledger sqlite:access.db#access\n  \
+    countersign copy sqlite:access.db#access file:backup.ledger\n\n\
+    The entries have to follow one another, and those that stand at TO have to be the first ones of FROM. Signatures and rules are not\n\
+    looked at: `countersign verify` judges either side.")]
+pub(crate) struct Copy {
+    /// The ledger to copy, which may be written meanwhile.
+    #[arg(value_name = "FROM")]
+    pub(crate) from: PathBuf,
+    /// Where to: nothing, or what an earlier copy of the same ledger left.
     #[arg(value_name = "TO")]
     pub(crate) to: PathBuf,
 }

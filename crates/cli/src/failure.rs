@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use countersign_audit::SourceError;
+use countersign_store::StoreError;
 use countersign_store::jsonl::JsonlError;
 
 use crate::{EXIT_ERROR, EXIT_NO, EXIT_PIPE};
@@ -86,6 +87,14 @@ impl From<SourceError> for Failure {
             }
             SourceError::Missing { .. } | SourceError::NotALedger { .. } => {
                 failure.hint("a ledger is a directory with `entries` in it, or one file NAME.jsonl")
+            }
+            // A store held what it read against itself.
+            SourceError::Read { source, .. }
+                if source.get_ref().is_some_and(|cause| {
+                    matches!(cause.downcast_ref(), Some(StoreError::Damaged { .. }))
+                }) =>
+            {
+                failure.into_refused()
             }
             _ => failure,
         }

@@ -56,7 +56,7 @@ pub(crate) fn ask(
         At::End | At::Now => None,
     };
     let options = options(reading)?;
-    let mut source = Place::of(&reading.path).source()?;
+    let mut source = Place::of(&reading.path)?.source()?;
     let bar = session.progress();
     let mut last = State::new();
     let outcome = state_at_with(

@@ -16,6 +16,7 @@ mod ledger;
 mod place;
 mod session;
 mod story;
+mod stream;
 mod table;
 mod text;
 mod when;

@@ -1,34 +1,56 @@
-//! Where a ledger is: in a directory, as a file store keeps it, or in one file.
+//! Where a ledger is: in a directory, as a file store keeps it, in one file, or in a database.
 
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use countersign_audit::{LedgerDir, LedgerFile, Source};
-use countersign_core::entry::Entry;
-use countersign_store::file::{FileStore, OpenError, inspect};
+use countersign_core::entry::{Entry, Head};
+use countersign_store::file::{FileReader, FileStore, OpenError, inspect};
 use countersign_store::jsonl::{self, Draft, JsonlError};
-use countersign_store::{AppendError, Batch, Store as _};
+use countersign_store::{AnyStore, AppendError, Batch, Store as _};
+use countersign_stores::{Address, Options};
 use tokio::runtime::Runtime;
 
 use crate::failure::Failure;
 use crate::session::Session;
+use crate::stream::StoreSource;
 use crate::text::{count, safe};
 
-/// A ledger on a disk.
+/// Where a ledger is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
     /// A directory of segments.
     Directory(PathBuf),
     /// `NAME.jsonl`, with `NAME.jsonl.checkpoint` beside it.
     File(PathBuf),
+    /// In a database.
+    Database(Address),
 }
 
 /// How many entries are handed to a store at once.
 pub(crate) const BATCH: usize = 256;
 
 impl Place {
+    /// What an address leads to.
+    pub(crate) fn of(path: &Path) -> Result<Self, Failure> {
+        let address = Address::parse(path.as_os_str());
+        Ok(match address.map_err(|error| Failure::of("no such address", &error))? {
+            Address::Path(path) => Self::at(&path),
+            Address::Directory(path) => Self::Directory(path),
+            Address::Memory => {
+                return Err(Failure::told(
+                    "a ledger in memory lasts as long as one program, so no command finds it",
+                ));
+            }
+            address @ (Address::Sqlite { .. } | Address::Postgres { .. } | Address::Object { .. }) => {
+                Self::Database(address)
+            }
+        })
+    }
+
     /// What stands at a path; where nothing does, what a new ledger there is: a file if it is called `.jsonl`, else a directory.
-    pub(crate) fn of(path: &Path) -> Self {
+    fn at(path: &Path) -> Self {
         let is_directory = match path.symlink_metadata() {
             Ok(metadata) => metadata.is_dir(),
             Err(_) => path.extension().is_none_or(|extension| extension != "jsonl"),
@@ -36,9 +58,11 @@ impl Place {
         if is_directory { Self::Directory(path.into()) } else { Self::File(path.into()) }
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// As it is told.
+    pub(crate) fn shown(&self) -> String {
         match self {
-            Self::Directory(path) | Self::File(path) => path,
+            Self::Directory(path) | Self::File(path) => path.display().to_string(),
+            Self::Database(address) => address.to_string(),
         }
     }
 
@@ -47,13 +71,45 @@ impl Place {
         Ok(match self {
             Self::Directory(path) => Box::new(LedgerDir::open(path)?),
             Self::File(path) => Box::new(LedgerFile::open(path)?),
+            Self::Database(address) => {
+                let runtime = Arc::new(crate::commands::runtime()?);
+                let store = open_database(address, &Options::new().read_only(), &runtime)?;
+                Box::new(StoreSource::open(store, runtime)?)
+            }
         })
+    }
+
+    /// The entries that are durable, whoever writes meanwhile: what is copied elsewhere can not be lost here.
+    pub(crate) fn durable_source(&self) -> Result<Box<dyn Source>, Failure> {
+        match self {
+            Self::Directory(path) => {
+                // In the words of whoever reads it.
+                drop(self.source()?);
+                let reader = FileReader::open(path)
+                    .map_err(|error| Failure::of("the ledger can not be read", &error).into_refused())?;
+                let runtime = Arc::new(crate::commands::runtime()?);
+                Ok(Box::new(StoreSource::open(AnyStore::new(reader), runtime)?))
+            }
+            Self::File(_) | Self::Database(_) => self.source(),
+        }
     }
 
     /// Refuses where something stands already. A directory that is empty, or in which nothing was ever recorded, is nothing.
     pub(crate) fn refuse_taken(&self) -> Result<(), Failure> {
         let stands = |path: &Path| path.symlink_metadata().is_ok();
         let taken = match self {
+            Self::Database(address) => {
+                let runtime = crate::commands::runtime()?;
+                let opened = runtime.block_on(countersign_stores::open(address, &Options::new().read_only()));
+                let store = match opened {
+                    Ok(store) => store,
+                    Err(error) if error.is_absent() => return Ok(()),
+                    Err(error) => return Err(not_opened(error)),
+                };
+                let head = runtime.block_on(store.head());
+                let head = head.map_err(|error| Failure::of("the ledger can not be read", &error))?;
+                (head.size > 0).then(|| PathBuf::from(self.shown()))
+            }
             Self::Directory(path) if is_unused(path) => None,
             Self::Directory(path) => stands(path).then(|| path.clone()),
             Self::File(path) => {
@@ -73,12 +129,13 @@ impl Place {
                 path.join("entries").symlink_metadata().as_ref().is_ok_and(Metadata::is_dir)
             }
             Self::File(path) => path.symlink_metadata().is_ok(),
+            // Opening it tells.
+            Self::Database(_) => true,
         };
         if is_there {
             return Ok(());
         }
-        Err(Failure::told(format!("no such ledger: `{}`", self.path().display()))
-            .hint("`countersign init` opens one"))
+        Err(no_such_ledger(&self.shown()))
     }
 
     /// What holds it, as it is told.
@@ -86,29 +143,46 @@ impl Place {
         match self {
             Self::Directory(path) => vec![path.clone()],
             Self::File(path) => vec![path.clone(), jsonl::checkpoint_path(path)],
+            Self::Database(_) => vec![self.shown().into()],
         }
     }
 
     /// Begins to write entries from the first on. What stands there already has to be their beginning.
     pub(crate) fn writer(&self, size: u64, session: &mut Session<'_, '_>) -> Result<Writer<'_>, Failure> {
         let into = match self {
-            Self::Directory(path) => {
-                let store = open_store(path, session)?;
-                let before = store.head_now().size;
-                if before > size {
+            Self::File(path) => Into::File(Draft::new(path)?),
+            Self::Directory(_) | Self::Database(_) => {
+                let runtime = crate::commands::runtime()?;
+                let store = self.store(&Options::new(), &runtime, session)?;
+                let head = runtime.block_on(store.head());
+                let standing = head.map_err(|error| Failure::of("the ledger can not be read", &error))?;
+                if standing.size > size {
                     return Err(self.other_history());
                 }
-                Into::Directory { store, before, runtime: crate::commands::runtime()? }
+                Into::Store { store, standing, runtime }
             }
-            Self::File(path) => Into::File(Draft::new(path)?),
         };
         Ok(Writer { place: self, into })
     }
 
-    fn other_history(&self) -> Failure {
+    /// The store, open for writing. One file of lines is none.
+    pub(crate) fn store(
+        &self,
+        options: &Options,
+        runtime: &Runtime,
+        session: &mut Session<'_, '_>,
+    ) -> Result<AnyStore, Failure> {
+        match self {
+            Self::Directory(path) => Ok(AnyStore::new(open_store(path, session)?)),
+            Self::File(path) => Err(Failure::told(format!("`{}` is one file", path.display()))),
+            Self::Database(address) => open_database(address, options, runtime),
+        }
+    }
+
+    pub(crate) fn other_history(&self) -> Failure {
         Failure::refused(format!(
             "`{}` holds entries that are not the first ones of this copy: it is newer, or another history",
-            self.path().display()
+            self.shown()
         ))
         .hint("nothing was changed; `countersign verify` both, with the same --ledger-id")
     }
@@ -122,17 +196,25 @@ pub(crate) struct Writer<'p> {
 
 enum Into {
     /// Each batch is there when it is written.
-    Directory { store: FileStore, before: u64, runtime: Runtime },
+    Store { store: AnyStore, standing: Head, runtime: Runtime },
     /// All are there at the end.
     File(Draft),
 }
 
 impl Writer<'_> {
+    /// The head of what stands there, behind which one may go on; empty where all entries have to be written again.
+    pub(crate) fn standing(&self) -> Head {
+        match &self.into {
+            Into::Store { standing, .. } => *standing,
+            Into::File(_) => Head::EMPTY,
+        }
+    }
+
     /// Writes the next entries. Those that stand there already have to be the same.
     pub(crate) fn write(&mut self, entries: &[Entry]) -> Result<(), Failure> {
         let unlinked = |_| Failure::refused("the entries do not follow one another");
         match &mut self.into {
-            Into::Directory { store, runtime, .. } => {
+            Into::Store { store, runtime, .. } => {
                 let batch = Batch::new(entries).map_err(unlinked)?;
                 runtime.block_on(store.append(batch)).map(drop).map_err(|error| match error {
                     AppendError::Conflict { .. } => self.place.other_history(),
@@ -149,12 +231,12 @@ impl Writer<'_> {
     /// Keeps the checkpoint, and tells how many entries stood there before.
     pub(crate) fn finish(self, checkpoint: Option<(u64, Vec<u8>)>) -> Result<u64, Failure> {
         match self.into {
-            Into::Directory { store, before, runtime } => {
+            Into::Store { store, standing, runtime } => {
                 if let Some((size, note)) = checkpoint {
                     let kept = runtime.block_on(store.put_checkpoint(size, note.into()));
                     kept.map_err(|error| Failure::of("the checkpoint can not be kept", &error))?;
                 }
-                Ok(before)
+                Ok(standing.size)
             }
             Into::File(draft) => {
                 let note = checkpoint.map(|(_, note)| note);
@@ -169,6 +251,23 @@ fn not_kept(place: &Place, error: JsonlError) -> Failure {
         JsonlError::OtherHistory { .. } => place.other_history(),
         other => other.into(),
     }
+}
+
+fn no_such_ledger(shown: &str) -> Failure {
+    Failure::told(format!("no such ledger: `{shown}`")).hint("`countersign init` opens one")
+}
+
+fn not_opened(error: countersign_stores::OpenError) -> Failure {
+    let failure = Failure::of("the ledger can not be opened", &error);
+    if error.is_damage() { failure.into_refused() } else { failure }
+}
+
+/// Opens a ledger in a database.
+fn open_database(address: &Address, options: &Options, runtime: &Runtime) -> Result<AnyStore, Failure> {
+    runtime.block_on(countersign_stores::open(address, options)).map_err(|error| match error {
+        error if error.is_absent() => no_such_ledger(&address.to_string()),
+        error => not_opened(error),
+    })
 }
 
 /// Opens a directory for writing, and tells what a recovery did to it.
@@ -215,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_new_ledger_is_a_directory_unless_its_name_says_otherwise() {
-        let place = |name: &str| Place::of(&Path::new("/nowhere").join(name));
+        let place = |name: &str| Place::of(&Path::new("/nowhere").join(name)).unwrap();
         let path = |name: &str| Path::new("/nowhere").join(name);
         assert_eq!(place("access.jsonl"), Place::File(path("access.jsonl")));
         for name in ["access.ledger", "access", "jsonl", "access.jsonl.d", ".jsonl"] {

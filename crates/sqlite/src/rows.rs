@@ -100,7 +100,7 @@ pub(crate) fn find(
     Ledger(ledger): Ledger,
     digest: &StatementDigest,
 ) -> Result<Option<Found>, StoreError> {
-    let sql = "SELECT seq, leaf, CASE WHEN length(bytes) <= ?3 THEN bytes END FROM entries WHERE ledger = ?1 AND digest = ?2 ORDER BY seq LIMIT 1";
+    let sql = "SELECT seq, leaf, CASE WHEN length(bytes) <= ?3 THEN bytes END FROM entries WHERE ledger = ?1 AND digest = ?2";
     let mut query = connection.prepare_cached(sql).map_err(failed(0))?;
     let mut rows = query.query(params![ledger, digest.as_bytes(), LONGEST_ENTRY]).map_err(failed(0))?;
     let Some(row) = rows.next().map_err(failed(0))? else { return Ok(None) };

@@ -32,7 +32,7 @@ const OBJECTS: [(&str, &str); 5] = [
   UNIQUE (ledger, seq)
 ) STRICT",
     ),
-    ("entries_by_digest", "CREATE INDEX entries_by_digest ON entries (ledger, digest, seq)"),
+    ("entries_by_digest", "CREATE UNIQUE INDEX entries_by_digest ON entries (ledger, digest)"),
     (
         "ledgers",
         "CREATE TABLE ledgers (

@@ -6,7 +6,7 @@ use countersign_core::entry::Head;
 use countersign_store::{
     AppendError, Batch, BoxError, Growth, NoteBytes, SnapshotSet, StoreError, checkpoint_size, reply,
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use crate::error::failed;
 use crate::opening::Identity;
@@ -58,7 +58,14 @@ impl Writer {
             let head = rows::head(connection, ledger)?;
             let missing = batch.missing_in(head, |seq| rows::leaf(connection, ledger, seq))?;
             for entry in missing {
-                rows::insert(connection, ledger, entry).map_err(failed(entry.seq()))?;
+                if let Err(error) = rows::insert(connection, ledger, entry) {
+                    // Behind the head nothing but a statement can be in the way of another.
+                    let digest = entry.signed().digest();
+                    let is_taken = error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+                        && rows::find(connection, ledger, &digest)?.is_some();
+                    let repeated = StoreError::Repeated { digest };
+                    return Err(if is_taken { repeated } else { failed(entry.seq())(error) }.into());
+                }
             }
             Ok(batch.head())
         };

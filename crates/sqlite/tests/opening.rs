@@ -9,9 +9,10 @@ use std::path::Path;
 
 use common::{TempDir, everything, name, open};
 use countersign_core::entry::{Entry, Head};
+use countersign_core::time::Timestamp;
 use countersign_sqlite::{APPLICATION_ID, OpenError, Options, SCHEMA_VERSION, SqliteStore, ledgers};
 use countersign_store::conformance::Author;
-use countersign_store::{AppendError, Store as _, StoreError};
+use countersign_store::{AppendError, Batch, Store as _, StoreError};
 use rusqlite::Connection;
 
 fn refusal(path: &Path) -> OpenError {
@@ -172,11 +173,10 @@ async fn what_was_changed_in_the_tables_is_damage_with_its_place() {
 async fn a_statement_that_is_kept_under_the_digest_of_another_is_damage() {
     let dir = TempDir::new("digest");
     let entries = recorded(&dir.file(), 3).await;
-    change(
-        &dir.file(),
-        "UPDATE entries SET digest = (SELECT digest FROM entries WHERE seq = 2) WHERE seq = 1",
-    );
-    let found = open(&dir.file()).find(entries[2].signed().digest()).await;
+    let digest = entries[2].signed().digest();
+    change(&dir.file(), "UPDATE entries SET digest = zeroblob(32) WHERE seq = 2");
+    change(&dir.file(), &format!("UPDATE entries SET digest = x'{digest}' WHERE seq = 1"));
+    let found = open(&dir.file()).find(digest).await;
     assert!(matches!(found, Err(StoreError::Damaged { seq: 1, .. })), "{found:?}");
 }
 
@@ -264,6 +264,23 @@ async fn who_waits_in_vain_for_the_lock_stored_nothing() {
     assert!(matches!(refused, Err(AppendError::NotStored(StoreError::Unavailable(_)))), "{refused:?}");
     other.execute_batch("ROLLBACK").unwrap();
     assert_eq!(store.append(next.clone()).await.unwrap(), next.head());
+}
+
+#[tokio::test]
+async fn a_repeated_statement_is_refused_with_all_of_its_batch() {
+    let dir = TempDir::new("repeated");
+    let entries = recorded(&dir.file(), 2).await;
+    let store = open(&dir.file());
+    let mut other = Author::new(2);
+    let first = other.batch(entries[1].head(), 1);
+    let again = Entry::seal(first.head(), Timestamp::MIN, entries[0].signed()).unwrap();
+    let refused = store.append(Batch::new([first.entries(), &[again]].concat()).unwrap()).await;
+    let digest = entries[0].signed().digest();
+    let wanted = matches!(refused, Err(AppendError::NotStored(StoreError::Repeated { digest: named })) if named == digest);
+    assert!(wanted, "{refused:?}");
+    assert_eq!(store.head().await.unwrap(), entries[1].head());
+    assert_eq!(store.find(first.entries()[0].signed().digest()).await.unwrap(), None);
+    assert_eq!(store.append(first.clone()).await.unwrap(), first.head());
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use countersign_projection::governance::{Refusal, State};
 use countersign_scenario::Json;
 use countersign_store::jsonl::{self, JsonlError};
 use countersign_store::{Durability, Store};
+use countersign_stores::Options;
 use serde_json::{Value, json};
 
 use crate::args::{Asking, Reading, Sign, Submit};
@@ -388,7 +389,7 @@ pub(super) fn submit(args: Submit, session: &mut Session<'_, '_>) -> Result<bool
             statements.push(statement(line).map_err(|fault| not_a_statement(path, &fault))?);
         }
     }
-    let place = Place::of(&args.path);
+    let place = Place::of(&args.path)?;
     place.require()?;
     let mut recorder = recorder(key, args.clock.now);
     if let Some(id) = args.ledger_id.clone() {
@@ -397,6 +398,11 @@ pub(super) fn submit(args: Submit, session: &mut Session<'_, '_>) -> Result<bool
     let Recording { outcomes, failure, unkept } = match &place {
         Place::Directory(path) => {
             let store = open_store(path, session)?;
+            record(store, recorder.accepting(Durability::LocalSync), statements)?
+        }
+        Place::Database(_) => {
+            let runtime = super::runtime()?;
+            let store = place.store(&Options::new().existing(), &runtime, session)?;
             record(store, recorder.accepting(Durability::LocalSync), statements)?
         }
         Place::File(path) => {

@@ -1,14 +1,14 @@
-//! `export` and `import`: ledgers from place to place, verified on the way.
+//! `export` and `import`: ledgers from place to place, verified on the way. `copy`: their bytes alone.
 
 use std::io::BufReader;
 
-use countersign_audit::verify_with;
+use countersign_audit::{Progress, verify_with};
 use countersign_core::digest::LeafHash;
-use countersign_core::entry::Entry;
-use countersign_core::note::SignedNote;
-use countersign_store::jsonl::Lines;
+use countersign_core::entry::{Entry, Head};
+use countersign_store::jsonl::{JsonlError, Lines};
+use countersign_store::{StoreError, checkpoint_size};
 
-use crate::args::{Export, Import, Reading};
+use crate::args::{self, Export, Import, Reading};
 use crate::failure::Failure;
 use crate::ledger::{options, status, unverified};
 use crate::place::{BATCH, Place};
@@ -29,7 +29,7 @@ struct Copy<'r> {
 impl<'r> Copy<'r> {
     fn verify(reading: &'r Reading, session: &mut Session<'_, '_>) -> Result<Self, Failure> {
         let options = options(reading)?;
-        let mut source = Place::of(&reading.path).source()?;
+        let mut source = Place::of(&reading.path)?.source()?;
         let note = source.checkpoints()?.pop().map(|file| file.bytes);
         let (mut size, mut ends) = (0, Vec::new());
         let bar = session.progress();
@@ -59,7 +59,7 @@ impl<'r> Copy<'r> {
 
     /// Hands out the entries that were verified, batch by batch.
     fn read(&self, mut take: impl FnMut(&[Entry]) -> Result<(), Failure>) -> Result<(), Failure> {
-        let mut source = Place::of(&self.reading.path).source()?;
+        let mut source = Place::of(&self.reading.path)?.source()?;
         let (mut ends, mut left) = (self.ends.iter(), self.size);
         let mut batch = Vec::with_capacity(BATCH);
         while let Some(segment) = source.next_segment()? {
@@ -94,30 +94,28 @@ fn changed() -> Failure {
         .hint("try again: nothing was written that was not verified")
 }
 
-/// Over how many entries a checkpoint is that was verified.
-fn checkpoint_size(note: &[u8]) -> Option<u64> {
-    let checkpoint: countersign_core::checkpoint::Checkpoint =
-        SignedNote::parse(note).ok()?.untrusted_text().parse().ok()?;
-    Some(checkpoint.size())
-}
-
 fn save(copy: &Copy<'_>, to: &Place, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
     let mut writer = to.writer(copy.size, session)?;
     copy.read(|entries| writer.write(entries))?;
     let before = writer.finish(copy.checkpoint.clone())?;
-    let place = safe(&to.path().display().to_string()).into_owned();
+    tell(to, before, copy.size, session);
+    Ok(true)
+}
+
+/// Says how many entries are where, of which so many were there before.
+fn tell(to: &Place, before: u64, size: u64, session: &mut Session<'_, '_>) {
+    let place = safe(&to.shown()).into_owned();
     let entries = |number| count(number, "entry", "entries");
-    session.note(&match (before, copy.size - before) {
+    session.note(&match (before, size - before) {
         (0, new) => format!("wrote {} to {place}", entries(new)),
         (_, 0) => format!("no entry is new: {place} holds these {} already", entries(before)),
         (before, 1) => format!("wrote 1 new entry to {place}, behind the {before} that it had"),
         (before, new) => format!("wrote {new} new entries to {place}, behind the {before} that it had"),
     });
-    Ok(true)
 }
 
 pub(super) fn export(args: Export, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
-    let to = Place::of(&args.to);
+    let to = Place::of(&args.to)?;
     let is_output = args.to.as_os_str() == "-";
     if !is_output {
         to.refuse_taken().map_err(|failure| {
@@ -139,5 +137,62 @@ pub(super) fn export(args: Export, session: &mut Session<'_, '_>) -> Result<bool
 
 pub(super) fn import(args: Import, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
     let copy = Copy::verify(&args.reading, session)?;
-    save(&copy, &Place::of(&args.to), session)
+    save(&copy, &Place::of(&args.to)?, session)
+}
+
+/// Entry by entry, in memory that does not grow; nothing is written before what stands at `TO` was found in `FROM`.
+pub(super) fn copy(args: args::Copy, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
+    let (from, to) = (Place::of(&args.from)?, Place::of(&args.to)?);
+    let mut source = from.durable_source()?;
+    let note = source.checkpoints()?.pop().map(|file| file.bytes);
+    let mut writer = to.writer(u64::MAX, session)?;
+    let standing = writer.standing();
+    let (mut head, mut bytes) = (Head::EMPTY, 0);
+    let total_bytes = source.total_bytes();
+    let bar = session.progress();
+    let mut batch = Vec::with_capacity(BATCH);
+    while let Some(segment) = source.next_segment()? {
+        let mut lines = Lines::new(BufReader::new(segment.bytes));
+        while let Some(line) = lines.next().map_err(|error| unread(&from, error))? {
+            bytes += line.bytes.len() as u64 + 1;
+            let entry = Entry::parse(line.bytes).map_err(|fault| {
+                Failure::of(format!("entry {} is none", head.size), &fault).into_refused()
+            })?;
+            if (Head { size: entry.seq(), leaf: entry.prev() }) != head {
+                return Err(Failure::refused(format!("entry {} does not follow the one before", head.size)));
+            }
+            head = entry.head();
+            if head.size == standing.size && head != standing {
+                return Err(to.other_history());
+            }
+            if head.size > standing.size {
+                batch.push(entry);
+            }
+            if batch.len() == BATCH {
+                writer.write(&batch)?;
+                batch.clear();
+                bar.show(Progress { bytes, total_bytes, entries: head.size });
+            }
+        }
+    }
+    if head.size < standing.size {
+        return Err(to.other_history());
+    }
+    if !batch.is_empty() {
+        writer.write(&batch)?;
+    }
+    bar.finish();
+    let checkpoint = note.and_then(|note| Some((checkpoint_size(&note)?, note)));
+    let before = writer.finish(checkpoint.filter(|(size, _)| *size <= head.size))?;
+    tell(&to, before, head.size, session);
+    Ok(true)
+}
+
+fn unread(from: &Place, error: JsonlError) -> Failure {
+    let damage = match &error {
+        JsonlError::Io(cause) => cause.get_ref().is_some_and(|cause| cause.is::<StoreError>()),
+        _ => true,
+    };
+    let failure = Failure::of(format!("`{}` can not be read", from.shown()), &error);
+    if damage { failure.into_refused() } else { failure }
 }

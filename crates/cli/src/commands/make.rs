@@ -72,7 +72,7 @@ fn seats(option: &str, texts: &[String]) -> Result<Vec<Seat>, Failure> {
 }
 
 pub(super) fn init(args: Init, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
-    let place = Place::of(&args.path);
+    let place = Place::of(&args.path)?;
     place.refuse_taken().map_err(|failure| failure.hint("a ledger is opened once"))?;
     let governors = seats("governor", &args.governors)?;
     let recovery = seats("recovery", &args.recovery)?;

@@ -34,6 +34,7 @@ pub(crate) fn run(command: Command, session: &mut Session<'_, '_>) -> Result<boo
         Command::Log(args) => history::log(args, session),
         Command::Show(args) => history::show(args, session),
         Command::Export(args) => copy::export(args, session),
+        Command::Copy(args) => copy::copy(args, session),
         Command::Import(args) => copy::import(args, session),
         Command::Test(args) => scenarios::test(args, session),
         Command::Completions(args) => {
@@ -56,7 +57,7 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 fn verify(args: Verify, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
     let options = options(&args.reading)?;
-    let mut source = Place::of(&args.reading.path).source()?;
+    let mut source = Place::of(&args.reading.path)?.source()?;
     let bar = session.progress();
     let report = verify_with(&mut *source, &options, |_, _| {}, |progress| bar.show(progress));
     bar.finish();

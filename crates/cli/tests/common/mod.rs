@@ -74,12 +74,20 @@ impl World {
         Self { name: "access.ledger", ..Self::empty(name) }
     }
 
+    /// The same, for a ledger in a SQLite database.
+    pub(crate) fn empty_for_sqlite(name: &str) -> Self {
+        Self { name: "sqlite:access.db#access", ..Self::empty(name) }
+    }
+
     pub(crate) fn path(&self, name: &str) -> String {
         self.dir.join(name).display().to_string()
     }
 
     pub(crate) fn ledger(&self) -> String {
-        self.path(self.name)
+        match self.name.strip_prefix("sqlite:") {
+            Some(name) => format!("sqlite:{}", self.path(name)),
+            None => self.path(self.name),
+        }
     }
 
     /// The first segment of a ledger in a directory.
@@ -310,6 +318,9 @@ impl World {
     }
 
     pub(crate) fn size(&self) -> usize {
+        if self.name.starts_with("sqlite:") {
+            return self.ask("export", &["-", "-q"]).stdout.lines().count();
+        }
         let file = if self.name.ends_with(".jsonl") { self.ledger().into() } else { self.segment() };
         fs::read_to_string(file).unwrap().lines().count()
     }

@@ -1,0 +1,159 @@
+//! What a user sees of a ledger in a SQLite database: the same answers as of one in a file; and copies from place to place.
+
+#![allow(clippy::unwrap_used, reason = "a test that can not go on panics")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{REQUEST, World, run};
+
+macro_rules! shows {
+    ($name:literal, $world:expr, $($output:expr),+ $(,)?) => {
+        let shown: Vec<String> = vec![$($output.shown(&$world)),+];
+        insta::assert_snapshot!($name, shown.join("\n=====\n"));
+    };
+}
+
+fn history(name: &str) -> World {
+    World::empty_for_sqlite(name).found().live_on()
+}
+
+fn change(world: &World, sql: &str) {
+    rusqlite::Connection::open(world.path("access.db")).unwrap().execute_batch(sql).unwrap();
+}
+
+/// Same keys, same times: byte for byte the same ledger, and the same answers.
+#[test]
+fn a_database_is_answered_from_as_a_file_is() {
+    let (file, database) = (World::history("twin-of-sqlite"), history("twin-sqlite"));
+    let entries = |world: &World| world.ask("export", &["-", "-q"]);
+    assert_eq!(entries(&file).stdout, entries(&database).stdout);
+    let commands: [&[&str]; 11] = [
+        &["state"],
+        &["state", "--kind", "requests", "--json"],
+        &["state", "--at", "2026-01-05T09:24:00Z"],
+        &["who", "db:acme/payroll"],
+        &["what", "user:alice", "--json"],
+        &["why", "user:alice", "reader", "db:acme/payroll"],
+        &["check", "user:alice", "reader", "db:acme/payroll", "--at", "end"],
+        &["check", "user:bob", "reader", "db:acme/payroll", "--at", "end"],
+        &["log"],
+        &["show", "17"],
+        &["show", "99"],
+    ];
+    for command in commands {
+        let (one, other) = (file.ask(command[0], &command[1..]), database.ask(command[0], &command[1..]));
+        assert_eq!(
+            (one.code, one.stdout, one.stderr),
+            (other.code, other.stdout, other.stderr),
+            "{command:?}"
+        );
+    }
+}
+
+#[test]
+fn a_ledger_is_opened_in_a_database_and_added_to() {
+    let world = World::empty_for_sqlite("sqlite-init");
+    shows!("database_init", world, world.init(), world.init());
+    let world = history("sqlite-submit");
+    let submission = world.sign(&["user:alice"], &[], &REQUEST.replace("2592000", "3600")).unwrap();
+    shows!("database_submit", world, world.submit(&submission), world.submit(&submission));
+    shows!("database_verify", world, world.ask("verify", &[]));
+    let key = world.key("service:recorder");
+    for missing in ["sqlite:none.db#access", "sqlite:access.db#other"] {
+        let missing = missing.replace("sqlite:", &format!("sqlite:{}/", world.dir.display()));
+        let output = run(&["submit", &missing, &submission, "--key", &key], b"");
+        assert_eq!(output.code, 2, "{}", output.stderr);
+        assert!(output.stderr.contains("no such ledger"), "{}", output.stderr);
+    }
+    assert!(!Path::new(&world.path("none.db")).exists());
+}
+
+#[test]
+fn addresses_that_lead_nowhere_are_told() {
+    let world = World::empty_for_sqlite("sqlite-addresses");
+    let verify = |address: &str| run(&["verify", address], b"");
+    shows!(
+        "database_addresses",
+        world,
+        verify("memory:"),
+        verify("sqlite:access.db"),
+        verify("postgres://ann:hunter2@db.example/x#access"),
+        verify("s3://bucket/access"),
+        verify("mysql://ann:hunter2@db.example/x"),
+        world.ask("verify", &[]),
+    );
+}
+
+#[test]
+fn what_was_changed_in_a_database_is_no_ledger() {
+    let world = history("sqlite-damage");
+    change(&world, "UPDATE entries SET leaf = zeroblob(32) WHERE seq = 7");
+    shows!("database_damaged", world, world.ask("verify", &[]), world.ask("who", &["db:acme/payroll"]));
+    // Whoever changes an entry with its leaf hash is found by the auditor.
+    let world = history("sqlite-tampered");
+    let jsonl = world.path("tampered.jsonl");
+    assert_eq!(world.ask("export", &[&jsonl]).code, 0);
+    let text = fs::read_to_string(&jsonl).unwrap();
+    let line = text.lines().nth(7).unwrap().replace("user:", "user:x");
+    let leaf = countersign_core::entry::leaf_hash(line.as_bytes());
+    let hex: String = line.bytes().map(|byte| format!("{byte:02x}")).collect();
+    change(&world, &format!("UPDATE entries SET bytes = x'{hex}', leaf = x'{leaf}' WHERE seq = 7"));
+    let output = world.ask("verify", &[]);
+    assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
+}
+
+#[test]
+fn a_copy_goes_from_place_to_place_and_on_where_it_stopped() {
+    let mut world = history("sqlite-copy");
+    let (from, to) = (world.ledger(), format!("sqlite:{}#copy", world.path("copy.db")));
+    let (directory, file) = (world.path("copy.ledger"), world.path("copy.jsonl"));
+    let copy = |from: &str, to: &str| run(&["copy", from, to], b"");
+    shows!(
+        "copy",
+        world,
+        copy(&from, &to),
+        copy(&to, &directory),
+        copy(&directory, &file),
+        copy(&file, &from),
+        run(&["verify", &directory, "--require-checkpoint"], b""),
+    );
+    world.state(&["user:alice"], &[], &REQUEST.replace("2592000", "3600"));
+    shows!(
+        "copy_on",
+        world,
+        copy(&from, &to),
+        copy(&from, &directory),
+        copy(&from, &file),
+        // An older one does not come after a newer one.
+        copy(&from, &to),
+    );
+    let export = |ledger: &str| run(&["export", ledger, "-", "-q"], b"").stdout;
+    for ledger in [&to, &directory, &file] {
+        assert_eq!(export(ledger), export(&from), "{ledger}");
+    }
+}
+
+#[test]
+fn a_copy_of_another_history_or_of_no_chain_is_refused() {
+    let world = history("sqlite-other");
+    let copy = |from: &str, to: &str| run(&["copy", from, to], b"");
+    let before = run(&["export", &world.ledger(), "-", "-q"], b"").stdout;
+    let lines: Vec<&str> = before.split_inclusive('\n').collect();
+    let (short, unlinked) = (world.path("short.jsonl"), world.path("unlinked.jsonl"));
+    fs::write(&short, lines[..5].concat()).unwrap();
+    fs::write(&unlinked, [&lines[..5], &lines[6..]].concat().concat()).unwrap();
+    let fresh = world.path("fresh.ledger");
+    shows!("copy_refused", world, copy(&short, &world.ledger()), copy(&unlinked, &fresh),);
+    // As long as the other, as far as they go together, and then another entry.
+    let mut other = World::empty_for_directory("sqlite-other-end").found();
+    other.assign("auditor", "user:fern", "*");
+    let stood = run(&["export", &other.ledger(), "-", "-q"], b"").stdout;
+    let output = copy(&world.ledger(), &other.ledger());
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    assert!(output.stderr.contains("another history"), "{}", output.stderr);
+    assert_eq!(run(&["export", &other.ledger(), "-", "-q"], b"").stdout, stood);
+    assert_eq!(run(&["export", &world.ledger(), "-", "-q"], b"").stdout, before);
+}

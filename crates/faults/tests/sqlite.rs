@@ -1,0 +1,185 @@
+//! The SQLite store between processes: four writers of one ledger that are killed while somebody forces checkpoints, and a disk that
+//! fills up (F-13).
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use countersign_core::entry::{Entry, leaf_hash};
+use countersign_core::id::LedgerName;
+use countersign_faults::{Folder, Said, assert_kept, is_soak, skip};
+use countersign_sqlite::{Options, SqliteStore};
+use countersign_store::Store as _;
+use countersign_store::conformance::Told;
+use rusqlite::Connection;
+
+const WRITER: &str = env!("CARGO_BIN_EXE_fault-sqlite-writer");
+const WRITERS: usize = 4;
+/// After so many acknowledged entries, one of the writers is killed.
+const BETWEEN_KILLS: usize = 60;
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+fn open(file: &Path) -> SqliteStore {
+    Options::new().existing().open_read_only(file, &LedgerName::new("access").unwrap()).unwrap()
+}
+
+fn read_all(store: &SqliteStore) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    loop {
+        let read = block_on(store.read(entries.len() as u64, 1_000)).unwrap();
+        if read.is_empty() {
+            return entries;
+        }
+        entries.extend(read.into_iter().map(|bytes| Entry::parse(bytes).unwrap()));
+    }
+}
+
+/// A writer, and the thread that collects what it says.
+struct Running {
+    child: Child,
+    heard: JoinHandle<Vec<u8>>,
+}
+
+impl Running {
+    fn start(file: &Path, number: usize, acknowledged: &mpsc::Sender<()>) -> Self {
+        let mut command = Command::new(WRITER);
+        command.arg(file).arg(number.to_string()).arg("1000000").stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut says = BufReader::new(child.stdout.take().unwrap());
+        let acknowledged = acknowledged.clone();
+        let heard = std::thread::spawn(move || {
+            let mut heard = Vec::new();
+            loop {
+                let start = heard.len();
+                if says.read_until(b'\n', &mut heard).unwrap() == 0 {
+                    return heard;
+                }
+                if heard[start..].starts_with(b"acknowledged") {
+                    let _ = acknowledged.send(());
+                }
+            }
+        });
+        Self { child, heard }
+    }
+
+    /// Kills it; all that it said.
+    fn kill(mut self) -> Said {
+        assert!(self.child.try_wait().unwrap().is_none(), "it ended by itself");
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        Said::parse(&self.heard.join().unwrap())
+    }
+}
+
+#[test]
+fn four_writers_that_are_killed_lose_nothing_and_agree_on_one_chain() {
+    let kills = if is_soak() { 240 } else { 24 };
+    let folder = Folder::new("sqlite-writers");
+    let file = folder.path().join("access.db");
+    drop(SqliteStore::open(&file, &LedgerName::new("access").unwrap()).unwrap());
+    let (acknowledged, acknowledgements) = mpsc::channel();
+    let mut running: Vec<_> =
+        (0..WRITERS).map(|number| Running::start(&file, number, &acknowledged)).collect();
+    let stop = AtomicBool::new(false);
+    let (mut said, seen, checkpoints) = std::thread::scope(|scope| {
+        let tail = scope.spawn(|| {
+            let (store, mut seen) = (open(&file), Vec::new());
+            while !stop.load(Ordering::Relaxed) {
+                let read = block_on(store.read(seen.len() as u64, 256)).unwrap();
+                let first = seen.len() as u64;
+                seen.extend(
+                    (first..).zip(read).map(|(seq, bytes)| Told::Seen { seq, leaf: leaf_hash(&bytes) }),
+                );
+                std::thread::yield_now();
+            }
+            seen
+        });
+        let truncate = scope.spawn(|| {
+            let connection = Connection::open(&file).unwrap();
+            let mut done = 0;
+            while !stop.load(Ordering::Relaxed) {
+                // It says whether others kept it from doing all.
+                let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+                let busy = connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap_or(1);
+                done += usize::from(busy == 0);
+                std::thread::yield_now();
+            }
+            done
+        });
+        let mut said = Vec::new();
+        for kill in 0..kills {
+            for _ in 0..BETWEEN_KILLS {
+                acknowledgements.recv().unwrap();
+            }
+            let slot = kill % WRITERS;
+            let next = Running::start(&file, WRITERS + kill, &acknowledged);
+            said.push(std::mem::replace(&mut running[slot], next).kill());
+        }
+        stop.store(true, Ordering::Relaxed);
+        (said, tail.join().unwrap(), truncate.join().unwrap())
+    });
+    said.extend(running.into_iter().map(Running::kill));
+    for said in &said {
+        assert!(!said.has_failed(), "{:?}", said.reasons);
+    }
+    let entries = read_all(&open(&file));
+    assert_kept(&said, &seen, &entries, "after the kills");
+    let told: usize = said.iter().map(Said::acknowledged).sum();
+    assert!(told > 0 && !seen.is_empty() && checkpoints > 0, "{told} told, {checkpoints} checkpoints");
+    let shown = seen.len();
+    println!(
+        "{kills} kills, {told} acknowledged of {} entries, {shown} shown, {checkpoints} checkpoints",
+        entries.len()
+    );
+}
+
+#[test]
+fn a_full_disk_loses_nothing_in_a_database_and_goes_on_with_space() {
+    let name = "a_full_disk_under_sqlite";
+    let folder = Folder::new(name);
+    let point = folder.path().join("mount");
+    std::fs::create_dir(&point).unwrap();
+    if !mount(&point, "size=512k") {
+        return skip(name, "a tmpfs can not be mounted here");
+    }
+    let _unmount = Unmount(&point);
+    let file = point.join("access.db");
+    let mut said: Vec<_> = (0..3).map(|number| write(&file, number, 400)).collect();
+    assert!(said[0].acknowledged() > 5, "{:?}", said[0]);
+    assert!(said[0].has_failed(), "it was full: {:?}", said[0]);
+    assert_kept(&said, &[], &read_all(&open(&file)), "read from the full disk");
+    assert!(mount(&point, "remount,size=16m"));
+    let after = write(&file, 9, 20);
+    assert!(!after.has_failed() && after.acknowledged() > 20, "{after:?}");
+    said.push(after);
+    assert_kept(&said, &[], &read_all(&open(&file)), "after there was space again");
+}
+
+fn write(file: &Path, number: u64, batches: u64) -> Said {
+    let args = [number.to_string(), batches.to_string()];
+    let done = Command::new(WRITER).arg(file).args(args).output().unwrap();
+    assert!(!String::from_utf8_lossy(&done.stderr).contains("panicked"), "{done:?}");
+    Said::parse(&done.stdout)
+}
+
+fn mount(point: &Path, options: &str) -> bool {
+    let mut command = Command::new("mount");
+    command.args(["-t", "tmpfs", "-o", options, "none"]).arg(point);
+    command.output().is_ok_and(|done| done.status.success())
+}
+
+struct Unmount<'a>(&'a Path);
+
+impl Drop for Unmount<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).output();
+    }
+}

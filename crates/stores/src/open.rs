@@ -1,0 +1,169 @@
+//! From an address to a store.
+
+use std::path::{Path, PathBuf};
+
+use countersign_store::{AnyStore, MemoryStore};
+
+use crate::Address;
+
+/// How a store is opened.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    existing: bool,
+    read_only: bool,
+}
+
+impl Options {
+    /// The defaults: for writing, and what is not there is made.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Refuses a ledger that is not there, in place of making it.
+    #[must_use]
+    pub fn existing(mut self) -> Self {
+        self.existing = true;
+        self
+    }
+
+    /// For reading only: nothing is made and nothing is changed.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+}
+
+/// Opens the store at an address.
+///
+/// # Errors
+/// [`OpenError`].
+pub async fn open(address: &Address, options: &Options) -> Result<AnyStore, OpenError> {
+    match address {
+        Address::Path(path) if is_one_file(path) => Err(OpenError::OneFile { path: path.clone() }),
+        Address::Path(path) | Address::Directory(path) => directory(path, options),
+        Address::Memory => Ok(AnyStore::new(MemoryStore::new())),
+        #[cfg(feature = "sqlite")]
+        Address::Sqlite { file, ledger } => {
+            let mut how = countersign_sqlite::Options::new();
+            if options.existing {
+                how = how.existing();
+            }
+            let opened =
+                if options.read_only { how.open_read_only(file, ledger) } else { how.open(file, ledger) };
+            Ok(AnyStore::new(opened?))
+        }
+        #[cfg(not(feature = "sqlite"))]
+        Address::Sqlite { .. } => Err(OpenError::NotBuiltIn { scheme: "sqlite" }),
+        Address::Postgres { .. } => Err(OpenError::NotBuiltIn { scheme: "postgres" }),
+        Address::Object { .. } => Err(OpenError::NotBuiltIn { scheme: "s3" }),
+    }
+}
+
+#[cfg(unix)]
+fn directory(path: &Path, options: &Options) -> Result<AnyStore, OpenError> {
+    use countersign_store::file::{FileReader, FileStore};
+    if options.read_only {
+        return Ok(AnyStore::new(FileReader::open(path)?));
+    }
+    if options.existing && !path.join("entries").is_dir() {
+        return Err(OpenError::NotFound { path: path.to_owned() });
+    }
+    Ok(AnyStore::new(FileStore::open(path)?))
+}
+
+#[cfg(not(unix))]
+fn directory(_: &Path, _: &Options) -> Result<AnyStore, OpenError> {
+    Err(OpenError::NotBuiltIn { scheme: "file" })
+}
+
+/// Whether a path is one file of lines: by what stands there, and by its name where nothing does.
+fn is_one_file(path: &Path) -> bool {
+    match path.symlink_metadata() {
+        Ok(metadata) => !metadata.is_dir(),
+        Err(_) => path.extension().is_some_and(|extension| extension == "jsonl"),
+    }
+}
+
+/// No store was opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// This program was built without that store.
+    #[error("stores with addresses that start with `{scheme}:` are not built into this program")]
+    NotBuiltIn {
+        /// How its addresses start.
+        scheme: &'static str,
+    },
+    /// A ledger in one file is read and written as a whole ([`countersign_store::jsonl`]), and is no store.
+    #[error("`{}` is a ledger in one file, which is no store", path.display())]
+    OneFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no ledger, and none was to be made.
+    #[error("`{}` is no ledger directory", path.display())]
+    NotFound {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory can not be opened.
+    #[cfg(unix)]
+    #[error(transparent)]
+    File(#[from] countersign_store::file::OpenError),
+    /// The SQLite database can not be opened.
+    #[cfg(feature = "sqlite")]
+    #[error(transparent)]
+    Sqlite(#[from] countersign_sqlite::OpenError),
+}
+
+impl OpenError {
+    /// Whether there is no ledger at the address, and nothing else in its place.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::NotFound { .. } => true,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(error) => matches!(
+                error,
+                countersign_sqlite::OpenError::NotFound { .. }
+                    | countersign_sqlite::OpenError::NoLedger { .. }
+            ),
+            _ => false,
+        }
+    }
+
+    /// Whether what is there is damaged: a negative answer about a ledger, where other errors are none.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(error) => matches!(
+                error,
+                countersign_sqlite::OpenError::Damaged { .. }
+                    | countersign_sqlite::OpenError::BelowFloor { .. }
+                    | countersign_sqlite::OpenError::Checkpoint { .. }
+            ),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_not_built_in_is_refused_by_name() {
+        for (text, wanted) in
+            [("postgres://ann:hunter2@db.example/x#access", "postgres"), ("s3://bucket/a", "s3")]
+        {
+            let refused = open(&text.parse().unwrap(), &Options::new()).await.unwrap_err();
+            assert!(matches!(refused, OpenError::NotBuiltIn { scheme } if scheme == wanted), "{refused:?}");
+        }
+        let refused = open(&"/nowhere/access.jsonl".parse().unwrap(), &Options::new()).await;
+        assert!(matches!(refused, Err(OpenError::OneFile { .. })));
+        assert!(open(&Address::Memory, &Options::new()).await.is_ok());
+    }
+}
