@@ -9,24 +9,26 @@
 #[path = "replay_history/mod.rs"]
 mod replay_history;
 
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use countersign::projection::governance::Refusal;
-use countersign::store::{FileStore, MemoryStore};
+use countersign::store::{MemoryStore, Store};
+use countersign::stores::{self, Address};
 use indicatif::{ProgressBar, ProgressStyle};
 use replay_history::driver::Pace;
 use replay_history::plan::Step;
 use replay_history::{BoxError, Tally, driver, history};
 
-const USAGE: &str = "usage: replay_history --changes FILE [--owners FILE] (--ledger DIR | --out FILE.jsonl)
+const USAGE: &str = "usage: replay_history --changes FILE [--owners FILE] (--ledger ADDRESS | --out FILE.jsonl)
 
 Replays an access history as signed statements.
 
   --changes FILE  the events (tests/history/README.md tells their shape)
   --owners FILE   which scope governs an org or team; without it that of its org
-  --ledger DIR    a new ledger in a directory, durable while it is written
+  --ledger WHERE  a new ledger, durable while it is written: DIR, or an address like sqlite:FILE#NAME
   --out FILE      one JSON-lines file, written at the end with its checkpoint beside it; a ledger of the same history is
                   continued, any other is left alone";
 
@@ -41,14 +43,15 @@ struct Args {
 
 /// Where the ledger goes.
 enum Into {
-    Directory(PathBuf),
+    Store(Address),
     File(PathBuf),
 }
 
-impl Into {
-    fn path(&self) -> &Path {
+impl fmt::Display for Into {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Directory(path) | Self::File(path) => path,
+            Self::Store(address) => address.fmt(f),
+            Self::File(path) => path.display().fmt(f),
         }
     }
 }
@@ -69,7 +72,7 @@ impl Args {
             }
         }
         let into = match (ledger, out) {
-            (Some(directory), None) => Into::Directory(directory),
+            (Some(ledger), None) => Into::Store(Address::parse(ledger.as_os_str()).ok()?),
             (None, Some(file)) => Into::File(file),
             (Some(_), Some(_)) | (None, None) => return None,
         };
@@ -113,35 +116,45 @@ async fn run(args: &Args) -> Result<Tally, BoxError> {
             bar.suspend(|| eprintln!("change {}: {refusal}\n  {step:?}", set.change));
         }
     };
+    let bytes;
     let tally = match &args.into {
-        Into::Directory(path) => {
-            if path.exists() {
-                return Err(format!("{} exists already", path.display()).into());
+        Into::Store(address) => {
+            let store = stores::open(address, &stores::Options::new()).await?;
+            if store.head().await?.size > 0 {
+                return Err(format!("{address} holds entries already").into());
             }
-            let store = FileStore::open(path)?;
-            driver::replay(&sets, store, Pace::InStages, &mut done, &mut refused).await?
+            let tally = driver::replay(&sets, store.clone(), Pace::InStages, &mut done, &mut refused).await?;
+            bytes = size(&store).await?;
+            tally
         }
         Into::File(path) => {
             let store = MemoryStore::new();
             let replayed = driver::replay(&sets, store.clone(), Pace::OneByOne, &mut done, &mut refused);
             let tally = replayed.await?;
             countersign::store::jsonl::save(&store, path)?;
+            bytes = std::fs::metadata(path)?.len();
             tally
         }
     };
     bar.finish_and_clear();
-    print(args, &tally, started.elapsed())?;
+    print(args, &tally, bytes, started.elapsed());
     Ok(tally)
 }
 
-fn print(args: &Args, tally: &Tally, took: Duration) -> Result<(), BoxError> {
-    let bytes = match &args.into {
-        Into::File(path) => std::fs::metadata(path)?.len(),
-        Into::Directory(path) => {
-            let segments = std::fs::read_dir(path.join("entries"))?;
-            segments.map(|segment| Ok(segment?.metadata()?.len())).sum::<std::io::Result<u64>>()?
+/// How many bytes the entries have as lines.
+async fn size(store: &impl Store) -> Result<u64, BoxError> {
+    let (mut entries, mut bytes) = (0, 0);
+    loop {
+        let read = store.read(entries, 1_000).await?;
+        if read.is_empty() {
+            return Ok(bytes);
         }
-    };
+        entries += read.len() as u64;
+        bytes += read.iter().map(|entry| entry.len() as u64 + 1).sum::<u64>();
+    }
+}
+
+fn print(args: &Args, tally: &Tally, bytes: u64, took: Duration) {
     let total: u64 = tally.statements.values().sum();
     println!("statements recorded: {total}");
     for (kind, count) in &tally.statements {
@@ -154,11 +167,10 @@ fn print(args: &Args, tally: &Tally, took: Duration) -> Result<(), BoxError> {
     println!("grants by personal exception: {}", tally.exceptions);
     println!("seconds: {:.1}", took.as_secs_f64());
     println!("bytes: {bytes}");
-    let path = args.into.path().display();
-    println!("ledger: {path}");
+    let place = &args.into;
+    println!("ledger: {place}");
     if let Some(id) = &tally.ledger {
         println!("ledger id: {id}");
-        println!("next: countersign verify {path} --ledger-id {id}");
+        println!("next: countersign verify {place} --ledger-id {id}");
     }
-    Ok(())
 }

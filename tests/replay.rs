@@ -199,6 +199,39 @@ fn the_synthetic_history_gives_the_committed_states_in_a_directory() {
     replayed.compare(&folder, &SYNTHETIC_DATES);
 }
 
+/// What goes together in stages is told apart by when the enforcer's grants come between, so this hands in one by one.
+#[test]
+fn a_replay_gives_the_same_bytes_and_the_same_checkpoint_in_every_store() {
+    let folder = synthetic();
+    let sets = history::read(&folder.join("changes.jsonl"), Some(&folder.join("owners.jsonl"))).unwrap();
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stores");
+    let _ = std::fs::remove_dir_all(&place);
+    std::fs::create_dir_all(&place).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let addresses = [
+        "memory:".to_owned(),
+        format!("file:{}/access.ledger", place.display()),
+        format!("sqlite:{}/access.db#access", place.display()),
+    ];
+    let ledgers = addresses.map(|address| {
+        runtime.block_on(async {
+            let options = countersign::stores::Options::new();
+            let store = countersign::stores::open(&address.parse().unwrap(), &options).await.unwrap();
+            run(&sets[..40], store.clone(), Pace::OneByOne).await;
+            let mut entries = Vec::new();
+            loop {
+                let read = store.read(entries.len() as u64, 1_000).await.unwrap();
+                if read.is_empty() {
+                    break (entries, store.checkpoint().await.unwrap());
+                }
+                entries.extend(read);
+            }
+        })
+    });
+    assert!(ledgers[0].0.len() > 100 && ledgers[0].1.is_some());
+    assert!(ledgers.iter().all(|ledger| *ledger == ledgers[0]));
+}
+
 #[test]
 fn the_synthetic_history_gives_the_same_states_without_owners() {
     let folder = synthetic();

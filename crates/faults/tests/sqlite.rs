@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use countersign_core::entry::{Entry, leaf_hash};
+use countersign_core::entry::{Entry, Head, leaf_hash};
 use countersign_core::id::LedgerName;
 use countersign_faults::{Folder, Said, assert_kept, is_soak, skip};
 use countersign_sqlite::{Options, SqliteStore};
-use countersign_store::Store as _;
-use countersign_store::conformance::Told;
+use countersign_store::conformance::{Author, Told};
+use countersign_store::{AppendError, Store as _, StoreError};
 use rusqlite::Connection;
 
 const WRITER: &str = env!("CARGO_BIN_EXE_fault-sqlite-writer");
@@ -161,6 +161,40 @@ fn a_full_disk_loses_nothing_in_a_database_and_goes_on_with_space() {
     assert!(!after.has_failed() && after.acknowledged() > 20, "{after:?}");
     said.push(after);
     assert_kept(&said, &[], &read_all(&open(&file)), "after there was space again");
+}
+
+#[test]
+fn a_commit_that_fails_is_an_unknown_outcome_and_the_store_takes_nothing_more() {
+    let name = "a_commit_that_fails_under_sqlite";
+    let folder = Folder::new(name);
+    let point = folder.path().join("mount");
+    std::fs::create_dir(&point).unwrap();
+    if !mount(&point, "size=512k") {
+        return skip(name, "a tmpfs can not be mounted here");
+    }
+    let _unmount = Unmount(&point);
+    let (file, access) = (point.join("access.db"), LedgerName::new("access").unwrap());
+    let store = SqliteStore::open(&file, &access).unwrap();
+    let (mut author, mut head) = (Author::new(1), Head::EMPTY);
+    let batch = loop {
+        let batch = author.batch(head, 20);
+        match block_on(store.append(batch.clone())) {
+            Ok(next) => head = next,
+            Err(AppendError::OutcomeUnknown(_)) => break batch,
+            Err(error) => panic!("{error:?}"),
+        }
+    };
+    assert!(head.size > 0);
+    let poisoned = block_on(store.append(batch.clone()));
+    assert!(matches!(poisoned, Err(AppendError::NotStored(StoreError::Poisoned))), "{poisoned:?}");
+    let poisoned = block_on(store.put_checkpoint(1, [].into()));
+    assert!(matches!(poisoned, Err(StoreError::Poisoned)), "{poisoned:?}");
+    // What was acknowledged is read all the same.
+    assert_eq!(read_all(&store).len() as u64, head.size);
+    drop(store);
+    assert!(mount(&point, "remount,size=16m"));
+    let store = SqliteStore::open(&file, &access).unwrap();
+    assert_eq!(block_on(store.append(batch.clone())).unwrap(), batch.head());
 }
 
 fn write(file: &Path, number: u64, batches: u64) -> Said {
