@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 
 use countersign_core::entry::{Entry, Head, leaf_hash};
 use countersign_core::id::LedgerName;
-use countersign_faults::{Folder, Said, assert_kept, is_soak, skip};
+use countersign_faults::{Folder, Said, assert_kept, has, is_soak, skip};
 use countersign_sqlite::{Options, SqliteStore};
 use countersign_store::conformance::{Author, Told};
 use countersign_store::{AppendError, Store as _, StoreError};
@@ -195,6 +195,36 @@ fn a_commit_that_fails_is_an_unknown_outcome_and_the_store_takes_nothing_more() 
     assert!(mount(&point, "remount,size=16m"));
     let store = SqliteStore::open(&file, &access).unwrap();
     assert_eq!(block_on(store.append(batch.clone())).unwrap(), batch.head());
+}
+
+/// F-17: a setting that did not take effect would be seen by nothing else than a loss of power.
+#[test]
+fn every_acknowledgement_of_a_database_comes_after_a_sync() {
+    let name = "every_acknowledgement_of_a_database_comes_after_a_sync";
+    if !has("strace") {
+        return skip(name, "strace is not installed");
+    }
+    let folder = Folder::new(name);
+    let (file, trace) = (folder.path().join("access.db"), folder.path().join("trace"));
+    let mut command = Command::new("strace");
+    command.args(["-f", "-e", "trace=write,fsync,fdatasync", "-o"]).arg(&trace).arg(WRITER);
+    let done = command.arg(&file).args(["1", "12"]).output().unwrap();
+    if !done.status.success() {
+        return skip(name, "strace may not trace here");
+    }
+    let (mut is_synced, mut batches, mut last_acknowledged) = (false, 0, true);
+    for line in std::fs::read_to_string(&trace).unwrap().lines() {
+        if line.contains("\"submitted") {
+            batches += usize::from(last_acknowledged);
+            (is_synced, last_acknowledged) = (false, false);
+        } else if line.contains("\"acknowledged") {
+            assert!(is_synced, "acknowledged without a sync: {line}");
+            last_acknowledged = true;
+        } else {
+            is_synced |= line.contains("sync(") || line.contains("sync resumed");
+        }
+    }
+    assert_eq!(batches, 12);
 }
 
 fn write(file: &Path, number: u64, batches: u64) -> Said {
