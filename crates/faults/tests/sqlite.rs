@@ -45,29 +45,55 @@ fn read_all(store: &SqliteStore) -> Vec<Entry> {
 /// A writer, and the thread that collects what it says.
 struct Running {
     child: Child,
-    heard: JoinHandle<Vec<u8>>,
+    // INVARIANT: there until it is killed.
+    heard: Option<JoinHandle<Vec<u8>>>,
+}
+
+/// What is heard of a writer while it runs.
+enum News {
+    Acknowledged,
+    /// It says nothing more.
+    Ended(usize),
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended already where the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Stops the threads beside, however the test ends.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Running {
-    fn start(file: &Path, number: usize, acknowledged: &mpsc::Sender<()>) -> Self {
+    fn start(file: &Path, number: usize, news: &mpsc::Sender<News>) -> Self {
         let mut command = Command::new(WRITER);
         command.arg(file).arg(number.to_string()).arg("1000000").stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut says = BufReader::new(child.stdout.take().unwrap());
-        let acknowledged = acknowledged.clone();
+        let news = news.clone();
         let heard = std::thread::spawn(move || {
             let mut heard = Vec::new();
             loop {
                 let start = heard.len();
                 if says.read_until(b'\n', &mut heard).unwrap() == 0 {
+                    let _ = news.send(News::Ended(number));
                     return heard;
                 }
                 if heard[start..].starts_with(b"acknowledged") {
-                    let _ = acknowledged.send(());
+                    let _ = news.send(News::Acknowledged);
                 }
             }
         });
-        Self { child, heard }
+        Self { child, heard: Some(heard) }
     }
 
     /// Kills it; all that it said.
@@ -75,7 +101,7 @@ impl Running {
         assert!(self.child.try_wait().unwrap().is_none(), "it ended by itself");
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        Said::parse(&self.heard.join().unwrap())
+        Said::parse(&self.heard.take().unwrap().join().unwrap())
     }
 }
 
@@ -85,9 +111,8 @@ fn four_writers_that_are_killed_lose_nothing_and_agree_on_one_chain() {
     let folder = Folder::new("sqlite-writers");
     let file = folder.path().join("access.db");
     drop(SqliteStore::open(&file, &LedgerName::new("access").unwrap()).unwrap());
-    let (acknowledged, acknowledgements) = mpsc::channel();
-    let mut running: Vec<_> =
-        (0..WRITERS).map(|number| Running::start(&file, number, &acknowledged)).collect();
+    let (sender, news) = mpsc::channel();
+    let mut running: Vec<_> = (0..WRITERS).map(|number| Running::start(&file, number, &sender)).collect();
     let stop = AtomicBool::new(false);
     let (mut said, seen, checkpoints) = std::thread::scope(|scope| {
         let tail = scope.spawn(|| {
@@ -114,16 +139,21 @@ fn four_writers_that_are_killed_lose_nothing_and_agree_on_one_chain() {
             }
             done
         });
+        let stopping = Stop(&stop);
         let mut said = Vec::new();
         for kill in 0..kills {
-            for _ in 0..BETWEEN_KILLS {
-                acknowledgements.recv().unwrap();
+            let mut left = BETWEEN_KILLS;
+            while left > 0 {
+                match news.recv().unwrap() {
+                    News::Acknowledged => left -= 1,
+                    // They are killed in the order of their numbers.
+                    News::Ended(number) => assert!(number < kill, "writer {number} ended by itself"),
+                }
             }
-            let slot = kill % WRITERS;
-            let next = Running::start(&file, WRITERS + kill, &acknowledged);
-            said.push(std::mem::replace(&mut running[slot], next).kill());
+            let next = Running::start(&file, WRITERS + kill, &sender);
+            said.push(std::mem::replace(&mut running[kill % WRITERS], next).kill());
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         (said, tail.join().unwrap(), truncate.join().unwrap())
     });
     said.extend(running.into_iter().map(Running::kill));
