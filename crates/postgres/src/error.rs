@@ -1,0 +1,120 @@
+//! Why a store is not opened, and what the errors of the driver mean for entries.
+
+use countersign_core::digest::{HASH_LEN, StatementDigest};
+use countersign_store::{AppendError, StoreError, TooWeak};
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
+
+/// A store was not opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The server is older than what is supported.
+    #[error("the server has version {found}, and {} is the oldest that is supported", crate::OLDEST_SERVER)]
+    Server {
+        /// Its `server_version_num`.
+        found: i32,
+    },
+    /// The server is a standby, which takes no entries.
+    #[error("the server is a standby: it takes no entries")]
+    Standby,
+    /// It acknowledges less than what is asked for. A server with `fsync=off` can be opened with
+    /// [`crate::Options::allow_volatile`].
+    #[error(transparent)]
+    TooWeak(#[from] TooWeak),
+    /// The schema is newer than this library, or older (or not there) and not to be changed.
+    #[error("the schema has version {found}, and version {known} is wanted")]
+    Schema {
+        /// Its version; 0 where there is none.
+        found: i32,
+        /// The version that this library knows.
+        known: i32,
+    },
+    /// The name of a ledger is empty, has more than 255 bytes, or has control characters.
+    #[error("`{}` is no name of a ledger", .0.escape_debug())]
+    LedgerName(String),
+    /// There is no ledger of that name, and none is to be made.
+    #[error("there is no ledger `{}`", .0.escape_debug())]
+    NoLedger(String),
+    /// What is kept is not what was stored.
+    #[error(transparent)]
+    Damaged(StoreError),
+    /// The server can not be reached, or refuses.
+    #[error("the server can not be used")]
+    Backend(#[from] sqlx::Error),
+}
+
+/// What an error of a statement that only reads means.
+pub(crate) fn reading(error: sqlx::Error, seq: u64) -> StoreError {
+    match damage(&error) {
+        Some(detail) => StoreError::Damaged { seq, detail },
+        None => StoreError::Unavailable(error.into()),
+    }
+}
+
+/// What an error of the statement that stores entries behind `seq` means for them.
+pub(crate) fn storing(error: sqlx::Error, seq: u64) -> AppendError {
+    match refused(&error) {
+        Some(refused) => AppendError::NotStored(meaning(refused, seq).unwrap_or_else(|| unavailable(error))),
+        // The statement may be under way still, or done: the answer is what was lost.
+        None => AppendError::OutcomeUnknown(error.into()),
+    }
+}
+
+/// What an error of that statement means inside a transaction, which stores nothing before its commit.
+pub(crate) fn storing_within(error: sqlx::Error, seq: u64) -> AppendError {
+    let known = refused(&error).and_then(|refused| meaning(refused, seq));
+    AppendError::NotStored(known.unwrap_or_else(|| unavailable(error)))
+}
+
+pub(crate) fn unavailable(error: sqlx::Error) -> StoreError {
+    StoreError::Unavailable(error.into())
+}
+
+/// The server's own word that the statement was undone. An end of the session, or a cancelled wait for a standby, can be
+/// told after the commit: those prove nothing.
+pub(crate) fn refused(error: &sqlx::Error) -> Option<&PgDatabaseError> {
+    let refused = error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?;
+    (refused.severity() == PgSeverity::Error && !refused.code().starts_with("57")).then_some(refused)
+}
+
+fn meaning(refused: &PgDatabaseError, seq: u64) -> Option<StoreError> {
+    match (refused.code(), refused.constraint()) {
+        ("23505", Some("entries_digest")) => {
+            refused.detail().and_then(digest_in).map(|digest| StoreError::Repeated { digest })
+        }
+        // The head row was as expected, and an entry stands behind it.
+        ("23505", Some("entries_seq" | "entries_prev")) => {
+            let detail = "an entry stands where the head says that there is none".to_owned();
+            Some(StoreError::Damaged { seq, detail })
+        }
+        ("XX001" | "XX002", _) => Some(StoreError::Damaged { seq, detail: refused.message().to_owned() }),
+        _ => None,
+    }
+}
+
+fn damage(error: &sqlx::Error) -> Option<String> {
+    let refused = refused(error)?;
+    matches!(refused.code(), "XX001" | "XX002").then(|| refused.message().to_owned())
+}
+
+/// The digest in `Key (ledger, digest)=(1, \xab..) already exists.`, whose words depend on the server's language.
+fn digest_in(detail: &str) -> Option<StatementDigest> {
+    let (_, rest) = detail.split_once("\\x")?;
+    rest.get(..2 * HASH_LEN)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_repeated_statement_is_read_from_what_the_server_says() {
+        let digest = StatementDigest::new([0xab; 32]);
+        assert_eq!(
+            digest_in(&format!("Key (ledger, digest)=(1, \\x{digest}) already exists.")),
+            Some(digest)
+        );
+        assert_eq!(digest_in("Key (ledger, digest)=(1, \\xabab) already exists."), None);
+        assert_eq!(digest_in("no key"), None);
+    }
+}

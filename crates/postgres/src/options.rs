@@ -1,0 +1,251 @@
+//! How a store is opened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_core::entry::Head;
+use countersign_store::{Durability, Growth};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
+use tokio::sync::mpsc;
+
+use crate::error::OpenError;
+use crate::ledger::{LedgerTable, durability};
+use crate::schema::{SCHEMA_VERSION, SchemaName, migrate, version};
+use crate::session::{check_durability, check_server, connect};
+use crate::store::{PostgresStore, Shared, WriterHandle};
+use crate::writer::Writer;
+
+/// How a store is opened.
+///
+/// ```no_run
+/// # async fn open() -> Result<(), Box<dyn std::error::Error>> {
+/// use countersign_postgres::Options;
+/// use sqlx::PgPool;
+///
+/// let pool = PgPool::connect("postgres://app@localhost/app").await?;
+/// let store = Options::new().schema("audit".parse()?).open(&pool, "access").await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Options {
+    schema: SchemaName,
+    migrate: bool,
+    make: bool,
+    take_over: bool,
+    least: Durability,
+    limits: Limits,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// A write, and connecting for one.
+    pub(crate) patience: Duration,
+    /// Waiting for a row that another transaction holds.
+    pub(crate) lock_timeout: Duration,
+    /// Between two looks for entries of other processes.
+    pub(crate) poll: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            schema: SchemaName::default(),
+            migrate: true,
+            make: true,
+            take_over: false,
+            least: Durability::LocalSync,
+            limits: Limits {
+                patience: Duration::from_secs(30),
+                lock_timeout: Duration::from_secs(10),
+                poll: Duration::from_millis(200),
+            },
+        }
+    }
+}
+
+impl Options {
+    /// The schema `countersign`, made or brought up to date if need be; an append waits for at most 30 seconds.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The schema that holds the tables.
+    #[must_use]
+    pub fn schema(mut self, schema: SchemaName) -> Self {
+        self.schema = schema;
+        self
+    }
+
+    /// Refuses a schema that is older than this library instead of migrating it: where an operator runs [`crate::MIGRATIONS`].
+    #[must_use]
+    pub fn without_migration(mut self) -> Self {
+        self.migrate = false;
+        self
+    }
+
+    /// Refuses a ledger that is not there instead of making it.
+    #[must_use]
+    pub fn existing(mut self) -> Self {
+        self.make = false;
+        self
+    }
+
+    /// Fences every writer that has the ledger open: what they append from now on is refused with
+    /// [`countersign_store::StoreError::Fenced`]. Without it, several recorders share the ledger, and the first to append wins.
+    #[must_use]
+    pub fn take_over(mut self) -> Self {
+        self.take_over = true;
+        self
+    }
+
+    /// Refuses a server whose acknowledgements survive less, at opening and before each append. [`Durability::QuorumSync`] asks for a
+    /// synchronous standby.
+    #[must_use]
+    pub fn require(mut self, durability: Durability) -> Self {
+        self.least = durability;
+        self
+    }
+
+    /// Takes a server with `fsync=off` too, whose entries may be gone after a loss of power: for tests.
+    #[must_use]
+    pub fn allow_volatile(mut self) -> Self {
+        self.least = Durability::Volatile;
+        self
+    }
+
+    /// How long a write may take before its outcome is called unknown, and how long connecting for one is tried.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.limits.patience = patience;
+        self
+    }
+
+    /// How long an append waits while another transaction holds the head: then nothing is stored. Whole milliseconds, at least one.
+    #[must_use]
+    pub fn lock_timeout(mut self, lock_timeout: Duration) -> Self {
+        self.limits.lock_timeout = lock_timeout.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How often [`countersign_store::Store::wait`] looks for entries of other processes.
+    #[must_use]
+    pub fn poll(mut self, poll: Duration) -> Self {
+        self.limits.poll = poll;
+        self
+    }
+
+    /// Opens the ledger `ledger` for writing. The writer has a session of its own, with the pool's connection options.
+    ///
+    /// To be called within a Tokio runtime, which is to live as long as the store.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(self, pool: &PgPool, ledger: &str) -> Result<PostgresStore, OpenError> {
+        check_name(ledger)?;
+        let options = (*pool.connect_options()).clone();
+        let mut connection = connect(&options, self.limits.lock_timeout).await?;
+        let durability = check_durability(&mut connection, self.least).await?;
+        if self.migrate {
+            let found = version(&mut connection, &self.schema).await?;
+            if found < SCHEMA_VERSION {
+                migrate(&mut connection, &self.schema).await?;
+            }
+        }
+        self.check_schema(&mut connection).await?;
+        if self.make {
+            let sql = "INSERT INTO {schema}.ledgers (name) SELECT $1 \
+                WHERE NOT EXISTS (SELECT FROM {schema}.ledgers WHERE name = $1) ON CONFLICT (name) DO NOTHING";
+            sqlx::query(AssertSqlSafe(self.schema.fill(sql))).bind(ledger).execute(&mut connection).await?;
+        }
+        let table = self.find_ledger(&mut connection, ledger).await?;
+        if self.take_over {
+            let sql = self.schema.fill("UPDATE {schema}.ledgers SET epoch = epoch + 1 WHERE id = $1");
+            sqlx::query(AssertSqlSafe(sql)).bind(table.id()).execute(&mut connection).await?;
+        }
+        let (head, epoch) = check(&table, &mut connection).await?;
+        let shared = self.share(pool, table, durability, head);
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let writer = Writer {
+            shared: shared.clone(),
+            options,
+            limits: self.limits,
+            epoch,
+            connection: Some(connection),
+        };
+        tokio::spawn(writer.run(queue));
+        Ok(PostgresStore { shared, writer: Some(WriterHandle { jobs, epoch }) })
+    }
+
+    /// Opens the ledger `ledger` for reading only, on a standby too, with no more rights than `SELECT`. Nothing is made or migrated.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_for_reading(self, pool: &PgPool, ledger: &str) -> Result<PostgresStore, OpenError> {
+        check_name(ledger)?;
+        let mut connection = pool.acquire().await?;
+        check_server(&mut connection).await?;
+        self.check_schema(&mut connection).await?;
+        let table = self.find_ledger(&mut connection, ledger).await?;
+        let durability = durability(&mut connection).await?;
+        let (head, _) = check(&table, &mut connection).await?;
+        drop(connection);
+        Ok(PostgresStore { shared: self.share(pool, table, durability, head), writer: None })
+    }
+
+    async fn check_schema(&self, connection: &mut PgConnection) -> Result<(), OpenError> {
+        match version(connection, &self.schema).await? {
+            SCHEMA_VERSION => Ok(()),
+            found => Err(OpenError::Schema { found, known: SCHEMA_VERSION }),
+        }
+    }
+
+    async fn find_ledger(&self, connection: &mut PgConnection, name: &str) -> Result<LedgerTable, OpenError> {
+        let sql = self.schema.fill("SELECT id FROM {schema}.ledgers WHERE name = $1");
+        let id: Option<i32> =
+            sqlx::query_scalar(AssertSqlSafe(sql)).bind(name).fetch_optional(connection).await?;
+        let id = id.ok_or_else(|| OpenError::NoLedger(name.to_owned()))?;
+        Ok(LedgerTable::new(&self.schema, id))
+    }
+
+    fn share(&self, pool: &PgPool, table: LedgerTable, durability: Durability, head: Head) -> Arc<Shared> {
+        Arc::new(Shared {
+            pool: pool.clone(),
+            schema: self.schema.clone(),
+            table,
+            durability,
+            poll: self.limits.poll,
+            growth: Growth::new(head.size),
+            acknowledged: std::sync::Mutex::new(Head::EMPTY),
+        })
+    }
+}
+
+/// Brings a schema up to the version that this library knows, and makes it where there is none: what opening for writing does too.
+///
+/// # Errors
+/// [`OpenError`].
+pub async fn migrate_schema(pool: &PgPool, schema: &SchemaName) -> Result<(), OpenError> {
+    // Not the pool's: nothing is left behind in it, whatever becomes of this future.
+    let mut connection = pool.acquire().await?.detach();
+    check_server(&mut connection).await?;
+    migrate(&mut connection, schema).await?;
+    connection.close().await?;
+    Ok(())
+}
+
+/// Head and epoch, where what stands at the end holds together.
+async fn check(table: &LedgerTable, connection: &mut PgConnection) -> Result<(Head, i64), OpenError> {
+    let found = table.look(&mut *connection, 0, Head::EMPTY).await.map_err(OpenError::Damaged)?;
+    table.check_last(connection).await.map_err(OpenError::Damaged)?;
+    Ok((found.head, found.epoch))
+}
+
+fn check_name(name: &str) -> Result<(), OpenError> {
+    if (1..=255).contains(&name.len()) && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(OpenError::LedgerName(name.to_owned()))
+}

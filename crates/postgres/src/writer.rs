@@ -1,0 +1,168 @@
+//! The one that writes: a task that nobody's dropped future stops, with a session of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_core::entry::Head;
+use countersign_store::{AppendError, Batch, NoteBytes, StoreError, checkpoint_size};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::error::{OpenError, refused, unavailable};
+use crate::ledger::{Terms, position};
+use crate::options::Limits;
+use crate::session::{check_durability, connect};
+use crate::store::Shared;
+
+/// The pause after the first attempt to connect that fails; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+pub(crate) enum Job {
+    Append(Batch, oneshot::Sender<Result<Head, AppendError>>),
+    Checkpoint(u64, NoteBytes, oneshot::Sender<Result<(), StoreError>>),
+}
+
+pub(crate) struct Writer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) options: PgConnectOptions,
+    pub(crate) limits: Limits,
+    pub(crate) epoch: i64,
+    /// None after it was lost, or something happened on it that nobody knows the end of.
+    pub(crate) connection: Option<PgConnection>,
+}
+
+impl Writer {
+    /// Works until all handles are gone. Each job is done to its end, whoever waits for it.
+    pub(crate) async fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
+        while let Some(job) = jobs.recv().await {
+            match job {
+                Job::Append(batch, reply) => {
+                    let answer = self.append(&batch).await;
+                    if answer.is_ok() {
+                        self.shared.acknowledge(batch.head());
+                    }
+                    let _ = reply.send(answer.map(|()| batch.head()));
+                }
+                Job::Checkpoint(size, note, reply) => {
+                    let _ = reply.send(self.put_checkpoint(size, &note).await);
+                }
+            }
+        }
+        if let Some(connection) = self.connection {
+            let _ = connection.close().await;
+        }
+    }
+
+    async fn append(&mut self, batch: &Batch) -> Result<(), AppendError> {
+        let mut connection = self.connected().await?;
+        let terms = Terms {
+            epoch: self.epoch,
+            least: self.shared.durability,
+            acknowledged: self.shared.acknowledged(),
+        };
+        let appending = self.shared.table.append(&mut connection, batch, terms);
+        let answer = match timeout(self.limits.patience, appending).await {
+            Ok(answer) => answer,
+            Err(late) => Err(AppendError::OutcomeUnknown(late.into())),
+        };
+        // What is said next on a session that broke off might answer an earlier question.
+        if is_whole(&answer) {
+            self.connection = Some(connection);
+        }
+        answer
+    }
+
+    /// As [`countersign_store::Store::put_checkpoint`].
+    async fn put_checkpoint(&mut self, size: u64, note: &[u8]) -> Result<(), StoreError> {
+        let mut connection = self.connected().await?;
+        let putting = self.put(&mut connection, size, note);
+        let answer = match timeout(self.limits.patience, putting).await {
+            Ok(answer) => answer,
+            Err(late) => return Err(StoreError::Unavailable(late.into())),
+        };
+        match answer {
+            Ok(entries) => {
+                self.connection = Some(connection);
+                match entries {
+                    Some(entries) => Err(StoreError::Checkpoint { size, entries }),
+                    None => Ok(()),
+                }
+            }
+            Err(error) => {
+                if refused(&error).is_some() {
+                    self.connection = Some(connection);
+                }
+                Err(unavailable(error))
+            }
+        }
+    }
+
+    /// The number of entries, where the note is none or is over more.
+    async fn put(
+        &self,
+        connection: &mut PgConnection,
+        size: u64,
+        note: &[u8],
+    ) -> Result<Option<u64>, sqlx::Error> {
+        let sql = self.shared.schema.fill(
+            "WITH there AS (SELECT id, size FROM {schema}.ledgers WHERE id = $1), kept AS ( \
+                INSERT INTO {schema}.checkpoints AS c (ledger, size, note) \
+                SELECT id, $2, $3 FROM there WHERE size >= $2 AND $4 \
+                ON CONFLICT (ledger) DO UPDATE SET size = excluded.size, note = excluded.note \
+                WHERE c.size <= excluded.size \
+            ) SELECT size, size >= $2 AND $4 FROM there",
+        );
+        let row = sqlx::query(AssertSqlSafe(sql))
+            .bind(self.shared.table.id())
+            .bind(position(size))
+            .bind(note)
+            .bind(checkpoint_size(note) == Some(size))
+            .fetch_one(connection)
+            .await?;
+        let (entries, taken): (i64, bool) = (row.try_get(0)?, row.try_get(1)?);
+        Ok((!taken).then_some(entries.unsigned_abs()))
+    }
+
+    /// A session, a new one if need be. Nothing was sent where there is none.
+    async fn connected(&mut self) -> Result<PgConnection, StoreError> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        let until = Instant::now() + self.limits.patience;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let connecting = async {
+                let mut connection = connect(&self.options, self.limits.lock_timeout).await?;
+                check_durability(&mut connection, self.shared.durability).await?;
+                Ok(connection)
+            };
+            let error = match tokio::time::timeout_at(until, connecting).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(OpenError::Backend(error))) => StoreError::Unavailable(error.into()),
+                // Waiting does not help.
+                Ok(Err(error)) => return Err(StoreError::Unavailable(error.into())),
+                Err(late) => return Err(StoreError::Unavailable(late.into())),
+            };
+            if Instant::now() + pause >= until {
+                return Err(error);
+            }
+            sleep(pause).await;
+            pause = (2 * pause).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// Whether the session's last word was about what was asked last.
+fn is_whole(answer: &Result<(), AppendError>) -> bool {
+    match answer {
+        Ok(()) | Err(AppendError::Conflict { .. }) => true,
+        Err(AppendError::NotStored(StoreError::Unavailable(cause))) => {
+            cause.downcast_ref::<sqlx::Error>().is_none_or(|error| refused(error).is_some())
+        }
+        Err(AppendError::NotStored(_)) => true,
+        Err(_) => false,
+    }
+}
