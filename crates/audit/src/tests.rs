@@ -18,7 +18,7 @@ use countersign_projection::governance::{Refusal, RefusalCode};
 
 use crate::report::{Code, Report};
 use crate::rules::{Door, Facts};
-use crate::source::{CheckpointFile, LedgerBytes};
+use crate::source::{CheckpointFile, LedgerBytes, Segment, SegmentPlace, Source, SourceError};
 use crate::verify::{AsOf, Options, run};
 use crate::{ClaimName, Verdict};
 
@@ -745,6 +745,32 @@ fn serial_gaps_and_withheld_texts_are_reported_and_not_refused() {
     assert_eq!(verdict_of(&report, ClaimName::Texts), Verdict::NotCheckable);
 }
 
+/// A source that says nothing of itself but its bytes.
+#[test]
+fn a_source_need_not_know_its_length_nor_what_lies_beside_it() {
+    struct Bare(Option<Vec<u8>>);
+    impl Source for Bare {
+        fn next_segment(&mut self) -> Result<Option<Segment>, SourceError> {
+            let bytes = self.0.take();
+            let whole = |bytes| Segment {
+                name: None,
+                place: SegmentPlace::Whole,
+                bytes: Box::new(std::io::Cursor::new(bytes)),
+            };
+            Ok(bytes.map(whole))
+        }
+
+        fn checkpoints(&mut self) -> Result<Vec<CheckpointFile>, SourceError> {
+            Ok(Vec::new())
+        }
+    }
+    let mut source = Bare(Some(Book::of(3).bytes()));
+    assert_eq!((source.total_bytes(), source.inventory().is_none()), (None, true));
+    let outcome =
+        run::<Permissive>(&mut source, &Options::default(), AsOf::default(), &mut |_, _| {}, &mut |_| {});
+    assert_eq!(fault(&outcome.unwrap().report), None);
+}
+
 #[test]
 fn states_of_the_past_stop_at_seq_and_instant() {
     let book = Book::of(6);
@@ -812,4 +838,38 @@ fn every_single_bit_flip_is_detected_and_located() {
         }
     });
     assert!(unprotected.into_inner() > 0);
+}
+
+/// What a report says of checkpoints, times, serials and texts, word by word, and which claims it makes of the lines before a fault.
+#[test]
+fn each_claim_says_what_was_shown_and_no_more() {
+    let book = Book::of(3);
+    let note = |size| book.checkpoint(size, RECORDER);
+    let empty = checkpoint(book.id().as_str(), 0, EMPTY_ROOT, RECORDER);
+    let wrong = checkpoint(book.id().as_str(), 3, EMPTY_ROOT, RECORDER);
+    let torn = |cut: usize| book.bytes()[..book.bytes().len() - cut].to_vec();
+    let mut upgraded = book.clone();
+    let upgrade = LedgerUpgraded { reason: Text::new("newer").unwrap(), rules: 2 };
+    let signed = upgraded.sign(upgrade.into(), &[GOVERNOR]);
+    upgraded.push(&signed);
+    upgraded.note("fact");
+    let reports = [
+        ("no checkpoint", audit(book.bytes(), &[])),
+        ("over every entry", audit(book.bytes(), &[&note(3)])),
+        ("over two of three", audit(book.bytes(), &[&note(2), &note(1)])),
+        ("over nothing", audit(book.bytes(), &[&empty])),
+        ("a root that is wrong", audit(book.bytes(), &[&wrong])),
+        ("a line that is wrong", audit(torn(1), &[&note(2)])),
+        ("the second line is wrong", audit(torn(book.lines[2].len() + 2), &[])),
+        ("no line is good", audit("{}\n", &[])),
+        ("rules to come", audit(upgraded.bytes(), &[&upgraded.checkpoint(4, RECORDER)])),
+    ];
+    let mut told = String::new();
+    for (what, report) in reports {
+        told += &format!("{what}\n");
+        for claim in report.claims {
+            told += &format!("  {}, {}: {}\n", claim.name, claim.verdict, claim.detail);
+        }
+    }
+    assert_eq!(told, include_str!("claims.txt"));
 }

@@ -327,8 +327,8 @@ impl Store for Planted {
         if state.entries.len() != length {
             return Err(AppendError::Conflict { expected: batch.expected(), actual: state.head() });
         }
-        let repeated = missing.iter().map(|entry| entry.signed().digest());
-        let repeated = repeated.filter(|digest| state.index.contains_key(digest)).last();
+        let mut repeated = missing.iter().map(|entry| entry.signed().digest());
+        let repeated = repeated.rfind(|digest| state.index.contains_key(digest));
         state.push(&missing);
         match repeated {
             Some(digest) if self.has(Fault::KeepsTheRepeatedStatementThatItRefuses) => {
