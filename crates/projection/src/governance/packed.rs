@@ -68,9 +68,10 @@ fn read(bound: u32, free: &[u32], records: &[u8], rare: Vec<(u32, Rare)>) -> Opt
         Some(Some(record(chunks.next()?, rare)))
     });
     let arena = Arena::from_slots(slots)?;
-    // Whatever is left over was out of order, or named a slot that is not there.
+    // Whatever is left over was out of order, or named a slot that is not there. Nothing is, unless every slot was made: there
+    // are as many records and free slots as slots.
     let all_used = free.next().is_none() && chunks.next().is_none() && rare.next().is_none();
-    (arena.slot_bound() == bound && all_used).then_some(arena)
+    all_used.then_some(arena)
 }
 
 fn record(bytes: &[u8; RECORD], rare: Option<Box<Rare>>) -> Grant {
