@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use countersign_core::digest::{KeyId, StatementDigest};
 use countersign_core::entry::Entry;
-use countersign_core::event::{Event, ExceptionOf};
+use countersign_core::event::{
+    AccessApproved, AccessDenied, AccessGranted, AccessRequested, AccessWithdrawn, Event, ExceptionGranted,
+    ExceptionOf,
+};
 use countersign_core::id::{Principal, Resource, Role};
 use countersign_core::time::Timestamp;
 use countersign_projection::governance::{CapacityView, Ending, JudgedEntry, KeyView, State};
@@ -22,34 +25,53 @@ pub(crate) enum Wanted {
     Seq(u64),
 }
 
-/// An entry with the state right after it.
-pub(crate) struct Step {
+/// An entry with the state right after it, and what its event says.
+pub(crate) struct Step<E> {
     pub(crate) entry: Entry,
     pub(crate) state: State,
+    pub(crate) event: E,
+}
+
+impl<E> Step<E> {
+    fn digest(&self) -> StatementDigest {
+        self.entry.signed().digest()
+    }
+}
+
+/// What may be said to a request before it is granted.
+pub(crate) enum Decision {
+    Approved(AccessApproved),
+    Denied(AccessDenied),
+    Excepted(ExceptionGranted),
+    Withdrawn(AccessWithdrawn),
 }
 
 /// One request, from when it was made to the end of what came of it.
 pub(crate) struct Trail {
-    pub(crate) request: Step,
-    /// Approvals, denials, exceptions and withdrawals, in order.
-    pub(crate) decisions: Vec<Step>,
-    pub(crate) grant: Option<Step>,
+    pub(crate) request: Step<AccessRequested>,
+    /// In order.
+    pub(crate) decisions: Vec<Step<Decision>>,
+    pub(crate) grant: Option<Step<AccessGranted>>,
     /// How the grant ended, and the entry with which it did.
     pub(crate) ended: Option<(Ending, Entry)>,
 }
 
 impl Trail {
+    /// The statements of it up to the grant, and where they stand.
+    fn parts(&self) -> impl Iterator<Item = (StatementDigest, u64)> {
+        let request = std::iter::once((self.request.digest(), self.request.entry.seq()));
+        let decisions = self.decisions.iter().map(|step| (step.digest(), step.entry.seq()));
+        request.chain(decisions).chain(self.grant.iter().map(|step| (step.digest(), step.entry.seq())))
+    }
+
     fn concerns(&self, wanted: &Wanted) -> bool {
-        let mut steps = std::iter::once(&self.request).chain(&self.decisions).chain(&self.grant);
         match wanted {
-            Wanted::Access(subject, role, resource) => match &self.request.entry.statement().event {
-                Event::AccessRequested(event) => {
-                    (&event.subject, &event.role, &event.resource) == (subject, role, resource)
-                }
-                _ => false,
-            },
-            Wanted::Digest(digest) => steps.any(|step| step.entry.signed().digest() == *digest),
-            Wanted::Seq(seq) => steps.any(|step| step.entry.seq() == *seq),
+            Wanted::Access(subject, role, resource) => {
+                let asked = &self.request.event;
+                (&asked.subject, &asked.role, &asked.resource) == (subject, role, resource)
+            }
+            Wanted::Digest(digest) => self.parts().any(|(part, _)| part == *digest),
+            Wanted::Seq(seq) => self.parts().any(|(_, part)| part == *seq),
         }
     }
 }
@@ -88,36 +110,40 @@ impl Story {
         let digest = entry.signed().digest();
         let event = &entry.statement().event;
         self.known.see(entry.seq(), digest, event);
-        // A state shares what it can with the next one, so keeping one costs what has changed since.
-        let step = || Step { entry: entry.clone(), state: state.clone() };
         match event {
-            Event::AccessRequested(_) => {
-                let trail = Trail { request: step(), decisions: Vec::new(), grant: None, ended: None };
+            Event::AccessRequested(event) => {
+                let request = step(judged, state, event.clone());
+                let trail = Trail { request, decisions: Vec::new(), grant: None, ended: None };
                 if !matches!(self.wanted, Wanted::Access(..)) || trail.concerns(&self.wanted) {
                     self.open.insert(digest, trail);
                 }
             }
-            Event::AccessApproved(event) => self.decide(event.request, digest, step),
+            Event::AccessApproved(event) => {
+                self.decide(event.request, judged, state, || Decision::Approved(event.clone()));
+            }
             Event::AccessDenied(event) => {
-                self.decide(event.request, digest, step);
+                self.decide(event.request, judged, state, || Decision::Denied(event.clone()));
                 self.close(&event.request);
             }
-            Event::AccessWithdrawn(event) => match self.parts.get(&event.statement).copied() {
-                Some(request) => self.decide(request, digest, step),
-                None => {
-                    self.decide(event.statement, digest, step);
+            Event::AccessWithdrawn(event) => {
+                let part_of = self.parts.get(&event.statement).copied();
+                let request = part_of.unwrap_or(event.statement);
+                self.decide(request, judged, state, || Decision::Withdrawn(event.clone()));
+                if part_of.is_none() {
                     self.close(&event.statement);
                 }
-            },
+            }
             Event::ExceptionGranted(event) => match &event.covers {
-                ExceptionOf::Personal(personal) => self.decide(personal.request, digest, step),
+                ExceptionOf::Personal(personal) => {
+                    self.decide(personal.request, judged, state, || Decision::Excepted(event.clone()));
+                }
                 ExceptionOf::Class(_) => {
                     self.base.insert(entry.seq(), entry.clone());
                 }
             },
             Event::AccessGranted(event) => {
                 if let Some(trail) = self.open.get_mut(&event.request) {
-                    trail.grant = Some(step());
+                    trail.grant = Some(step(judged, state, event.clone()));
                     self.granted.insert(digest, event.request);
                     self.close(&event.request);
                 }
@@ -154,28 +180,35 @@ impl Story {
         }
     }
 
-    fn decide(&mut self, request: StatementDigest, part: StatementDigest, step: impl FnOnce() -> Step) {
+    fn decide(
+        &mut self,
+        request: StatementDigest,
+        judged: &JudgedEntry,
+        state: &State,
+        decision: impl FnOnce() -> Decision,
+    ) {
         if let Some(trail) = self.open.get_mut(&request) {
-            trail.decisions.push(step());
-            self.parts.insert(part, request);
+            let step = step(judged, state, decision());
+            self.parts.insert(step.digest(), request);
+            trail.decisions.push(step);
         }
     }
 
     fn close(&mut self, request: &StatementDigest) {
         let Some(trail) = self.open.remove(request) else { return };
         for step in &trail.decisions {
-            self.parts.remove(&step.entry.signed().digest());
+            self.parts.remove(&step.digest());
         }
         if trail.concerns(&self.wanted) {
             self.told.insert(trail.request.entry.seq(), trail);
         } else if let Some(grant) = &trail.grant {
-            self.granted.remove(&grant.entry.signed().digest());
+            self.granted.remove(&grant.digest());
         }
     }
 
     fn end(&mut self, ending: Ending, entry: &Entry) {
         let Some(request) = self.granted.get(&ending.grant) else { return };
-        let told = self.told.values_mut().find(|trail| trail.request.entry.signed().digest() == *request);
+        let told = self.told.values_mut().find(|trail| trail.request.digest() == *request);
         if let Some(trail) = told {
             trail.ended.get_or_insert((ending, entry.clone()));
         }
@@ -198,6 +231,11 @@ impl Story {
     pub(crate) fn based_on(&self, digest: &StatementDigest) -> Option<&Entry> {
         self.known.seq(digest).and_then(|seq| self.base(seq))
     }
+}
+
+/// A state shares what it can with the next one, so keeping one costs what has changed since.
+fn step<E>(judged: &JudgedEntry, state: &State, event: E) -> Step<E> {
+    Step { entry: judged.entry().clone(), state: state.clone(), event }
 }
 
 /// The key that `principal` signed an entry with, as the state right after it knows it.

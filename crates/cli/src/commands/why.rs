@@ -5,7 +5,7 @@ use countersign_core::event::{AccessGranted, AccessRequested, Capacity, Event, E
 use countersign_core::id::{Label, Principal, Resource};
 use countersign_core::policy::Clause;
 use countersign_core::time::Timestamp;
-use countersign_projection::governance::{Ending, KeyView};
+use countersign_projection::governance::{Ending, KeyView, State};
 use serde_json::{Value, json};
 
 use super::answer::{as_of_json, names, reason};
@@ -15,7 +15,7 @@ use crate::describe::{hold, path_rule, scope, signers};
 use crate::failure::Failure;
 use crate::ledger::{Ledger, ask};
 use crate::session::Session;
-use crate::story::{Step, Story, Trail, Wanted, chain, key_of};
+use crate::story::{Decision, Step, Story, Trail, Wanted, chain, key_of};
 use crate::text::{duration, quoted, safe};
 use crate::when::At;
 
@@ -93,33 +93,27 @@ struct Teller<'t> {
 
 impl Teller<'_> {
     fn request(&self) -> &AccessRequested {
-        match &self.trail.request.entry.statement().event {
-            Event::AccessRequested(event) => event,
-            _ => unreachable!("INVARIANT: a trail begins with a request"),
-        }
-    }
-
-    fn granted(&self) -> Option<(&Step, &AccessGranted)> {
-        let step = self.trail.grant.as_ref()?;
-        match &step.entry.statement().event {
-            Event::AccessGranted(event) => Some((step, event)),
-            _ => None,
-        }
+        &self.trail.request.event
     }
 
     /// The clause at the grant, or at the last decision: what policy resolved to.
     fn clause(&self) -> Option<Clause> {
-        let step = self.trail.grant.as_ref().or(self.trail.decisions.last()).unwrap_or(&self.trail.request);
+        fn point<E>(step: &Step<E>) -> (&State, Timestamp) {
+            (&step.state, step.entry.recorded_at())
+        }
+        let trail = self.trail;
+        let last = trail.grant.as_ref().map(point).or_else(|| trail.decisions.last().map(point));
+        let (state, at) = last.unwrap_or_else(|| point(&trail.request));
         let request = self.request();
-        step.state.clause(&request.resource, &request.role, step.entry.recorded_at()).ok()
+        state.clause(&request.resource, &request.role, at).ok()
     }
 
     fn text(&self) -> String {
         let request = self.request();
         let mut out = Lines::default();
         let what = format!("{} {} {}", request.subject, request.role, request.resource);
-        match (self.granted(), ending(self.ledger, self.trail)) {
-            (Some((grant, _)), ended) => {
+        match (&self.trail.grant, ending(self.ledger, self.trail)) {
+            (Some(grant), ended) => {
                 let until = match &ended {
                     Some((ending, _)) => format!("ended {}", ending.at),
                     None => match self
@@ -172,7 +166,8 @@ impl Teller<'_> {
             self.decision(&mut out, step);
         }
 
-        if let Some((step, event)) = self.granted() {
+        if let Some(step) = &self.trail.grant {
+            let event = &step.event;
             self.policy(&mut out, event);
             out.section("Granted");
             out.step(step);
@@ -209,11 +204,11 @@ impl Teller<'_> {
         out.0
     }
 
-    fn decision(&self, out: &mut Lines, step: &Step) {
+    fn decision(&self, out: &mut Lines, step: &Step<Decision>) {
         let author = &step.entry.statement().author;
         out.step(step);
-        match &step.entry.statement().event {
-            Event::AccessApproved(event) => {
+        match &step.event {
+            Decision::Approved(event) => {
                 out.line("approved", &quoted(&event.need));
                 out.line("as", event.capacity.as_str());
                 self.authority(out, step, author, event.capacity);
@@ -222,12 +217,12 @@ impl Teller<'_> {
                 }
                 out.line("met", &self.met(step));
             }
-            Event::AccessDenied(event) => {
+            Decision::Denied(event) => {
                 out.line("denied", &quoted(&event.reason));
                 out.line("as", event.capacity.as_str());
                 self.authority(out, step, author, event.capacity);
             }
-            Event::ExceptionGranted(event) => {
+            Decision::Excepted(event) => {
                 out.line("excepted", &quoted(&event.need));
                 if let ExceptionOf::Personal(personal) = &event.covers {
                     out.line("for", &duration(personal.seconds.count()));
@@ -235,22 +230,21 @@ impl Teller<'_> {
                 out.line("answers", event.owner.as_str());
                 self.authority(out, step, author, Capacity::ExceptionApprover);
             }
-            Event::AccessWithdrawn(event) => {
+            Decision::Withdrawn(event) => {
                 out.line("withdrew", &self.story.known.place(&event.statement));
                 if let Some(reason) = &event.reason {
                     out.line("reason", &quoted(reason));
                 }
             }
-            _ => {}
         }
         self.keys(out, step);
     }
 
     /// Which requirement of the path an approval met, by the witness of the grant.
-    fn met(&self, step: &Step) -> String {
+    fn met(&self, step: &Step<Decision>) -> String {
         let digest = step.entry.signed().digest();
-        let Some((_, event)) = self.granted() else { return "nothing yet: there is no grant".into() };
-        let Some(item) = event.witness.iter().find(|item| item.approval == digest) else {
+        let Some(grant) = &self.trail.grant else { return "nothing yet: there is no grant".into() };
+        let Some(item) = grant.event.witness.iter().find(|item| item.approval == digest) else {
             return "nothing: the grant does not rest on it".into();
         };
         let clause = self.clause();
@@ -263,13 +257,13 @@ impl Teller<'_> {
     }
 
     /// By which assignment, and through which delegations, somebody acts.
-    fn authority(&self, out: &mut Lines, step: &Step, holder: &Principal, capacity: Capacity) {
+    fn authority<E>(&self, out: &mut Lines, step: &Step<E>, holder: &Principal, capacity: Capacity) {
         for line in self.authority_lines(step, holder, capacity) {
             out.line("authority", &line);
         }
     }
 
-    fn authority_lines(&self, step: &Step, holder: &Principal, capacity: Capacity) -> Vec<String> {
+    fn authority_lines<E>(&self, step: &Step<E>, holder: &Principal, capacity: Capacity) -> Vec<String> {
         let at = step.entry.recorded_at();
         let resource: &Resource = &self.request().resource;
         let Some(right) = step.state.authority(holder, capacity, resource, at) else {
@@ -297,21 +291,14 @@ impl Teller<'_> {
 
     fn policy(&self, out: &mut Lines, event: &AccessGranted) {
         out.section("Policy");
-        let policy = self.story.based_on(&event.policy);
         let place = self.story.known.place(&event.policy);
-        match policy.map(|entry| (entry, &entry.statement().event)) {
-            Some((entry, Event::PolicyPublished(published))) => {
-                out.line(
-                    &place,
-                    &format!(
-                        "{} {} published by {}",
-                        entry.recorded_at(),
-                        published.name,
-                        signers(entry.statement())
-                    ),
-                );
-            }
-            _ => out.line(&place, "the policy statement"),
+        if let Some(entry) = self.story.based_on(&event.policy)
+            && let Event::PolicyPublished(published) = &entry.statement().event
+        {
+            let (at, by) = (entry.recorded_at(), signers(entry.statement()));
+            out.line(&place, &format!("{at} {} published by {by}", published.name));
+        } else {
+            out.line(&place, "the policy statement");
         }
         out.line("clause", &event.clause.to_string());
         if let Some(clause) = self.clause() {
@@ -360,13 +347,13 @@ impl Teller<'_> {
     }
 
     /// How each key that signed came to be.
-    fn keys(&self, out: &mut Lines, step: &Step) {
+    fn keys<E>(&self, out: &mut Lines, step: &Step<E>) {
         for (name, key) in self.signing_keys(step) {
             out.line("key", &self.provenance(&name, &key));
         }
     }
 
-    fn signing_keys(&self, step: &Step) -> Vec<(Principal, KeyView)> {
+    fn signing_keys<E>(&self, step: &Step<E>) -> Vec<(Principal, KeyView)> {
         let statement = step.entry.statement();
         let names = std::iter::once(&statement.author).chain(statement.cosigners.iter());
         names.filter_map(|name| Some((name.clone(), key_of(&step.state, &step.entry, name)?))).collect()
@@ -375,21 +362,14 @@ impl Teller<'_> {
     fn provenance(&self, name: &Principal, key: &KeyView) -> String {
         let short = format!("{:.12} of {name}", key.key_id.to_string());
         let how = match self.story.base(key.admitted) {
-            Some(entry) => match &entry.statement().event {
-                Event::KeyEnrolled(event) => {
-                    format!(
-                        "enrolled ({}) at #{} by {}",
-                        event.enrolment,
-                        entry.seq(),
-                        signers(entry.statement())
-                    )
+            Some(entry) => {
+                let (seq, by) = (entry.seq(), signers(entry.statement()));
+                if let Event::KeyEnrolled(event) = &entry.statement().event {
+                    format!("enrolled ({}) at #{seq} by {by}", event.enrolment)
+                } else {
+                    format!("named by the charter at #{seq}, signed by {by}")
                 }
-                _ => format!(
-                    "named by the charter at #{}, signed by {}",
-                    entry.seq(),
-                    signers(entry.statement())
-                ),
-            },
+            }
             None => format!("admitted at #{}", key.admitted),
         };
         // A key enrolled with another one is as good as who enrolled that one.
@@ -421,7 +401,8 @@ impl Teller<'_> {
             },
             "request": self.step_json(&self.trail.request, None),
             "decisions": self.trail.decisions.iter().map(|step| self.step_json(step, decided_as(step))).collect::<Vec<_>>(),
-            "grant": self.granted().map(|(step, event)| {
+            "grant": self.trail.grant.as_ref().map(|step| {
+                let event = &step.event;
                 let mut told = self.step_json(step, Some(Capacity::IamEnforcer));
                 let view = self.ledger.state.grant(&step.entry.signed().digest());
                 told["until"] = json!(view.and_then(|view| view.until));
@@ -457,7 +438,7 @@ impl Teller<'_> {
         })
     }
 
-    fn step_json(&self, step: &Step, capacity: Option<Capacity>) -> Value {
+    fn step_json<E>(&self, step: &Step<E>, capacity: Option<Capacity>) -> Value {
         let mut told = self.entry_json(&step.entry);
         let keys: Vec<Value> = self
             .signing_keys(step)
@@ -485,12 +466,12 @@ impl Teller<'_> {
 }
 
 /// In which capacity a decision was made.
-fn decided_as(step: &Step) -> Option<Capacity> {
-    match &step.entry.statement().event {
-        Event::AccessApproved(event) => Some(event.capacity),
-        Event::AccessDenied(event) => Some(event.capacity),
-        Event::ExceptionGranted(_) => Some(Capacity::ExceptionApprover),
-        _ => None,
+fn decided_as(step: &Step<Decision>) -> Option<Capacity> {
+    match &step.event {
+        Decision::Approved(event) => Some(event.capacity),
+        Decision::Denied(event) => Some(event.capacity),
+        Decision::Excepted(_) => Some(Capacity::ExceptionApprover),
+        Decision::Withdrawn(_) => None,
     }
 }
 
@@ -511,7 +492,7 @@ impl Lines {
         self.0 += &format!("\n{name}\n");
     }
 
-    fn step(&mut self, step: &Step) {
+    fn step<E>(&mut self, step: &Step<E>) {
         let entry = &step.entry;
         let text = format!("{} {}", entry.recorded_at(), signers(entry.statement()));
         self.line(&format!("#{}", entry.seq()), &text);
