@@ -93,7 +93,7 @@ fn say(name: ClaimName, finding: &Finding) -> (Verdict, String) {
         (_, Some(rules)) => (
             Verdict::NotCheckable,
             format!(
-                "The first {entries} passed; the rest needs rules version {rules}, which this program lacks."
+                "{entries} passed; the rest needs rules version {rules}, which this program lacks."
             ),
         ),
         (_, None) => (Verdict::Verified, what),
@@ -166,7 +166,14 @@ fn checkpoints(finding: &Finding) -> (Verdict, String) {
     match &finding.fault {
         Some(fault) if is_of_a_line(fault.code) => (
             Verdict::NotCheckable,
-            format!("Checkpoints come after all lines; the first {anchored} good entries are anchored."),
+            format!(
+                "Checkpoints come after all lines; {} anchored.",
+                match anchored {
+                    0 => "no good entry is".to_owned(),
+                    1 => "the first good entry is".to_owned(),
+                    anchored => format!("the first {anchored} good entries are"),
+                }
+            ),
         ),
         _ if finding.checkpoints == 0 => (
             Verdict::NotCheckable,
@@ -186,8 +193,8 @@ fn checkpoints(finding: &Finding) -> (Verdict, String) {
         _ if anchored < size => (
             Verdict::Verified,
             format!(
-                "{holding}, to size {anchored}; the {} after that are not anchored.",
-                count(size - anchored, "entry", "entries")
+                "{holding}, to size {anchored}; {} not anchored.",
+                count(size - anchored, "entry after that is", "entries after that are")
             ),
         ),
         Some(_) | None => {
@@ -242,8 +249,8 @@ fn serials(finding: &Finding) -> (Verdict, String) {
         missing => (
             Verdict::NotCheckable,
             format!(
-                "{} of {} stand in no statement: dropped, refused or never sent, which the ledger alone can not tell.",
-                count(missing, "serial", "serials"),
+                "{} in no statement, of {}: dropped, refused or never sent, which the ledger alone can not tell.",
+                count(missing, "serial is", "serials are"),
                 count(finding.serial_gaps.len() as u64, "key", "keys")
             ),
         ),

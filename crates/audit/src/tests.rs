@@ -544,11 +544,18 @@ fn a_change_that_only_the_chain_shows_is_located() {
     // Of the last two none after them tells which: the last is named, and the detail names both.
     let report = changed(4, &[]);
     assert_eq!(fault(&report), found(5, FaultCode::Prev));
-    assert!(report.fault.unwrap().detail.contains("entry 4 or entry 5"));
+    assert!(report.fault.unwrap().detail.ends_with("entry 4 or entry 5 was changed, and no entry after them tells which"));
     // A checkpoint tells.
     let report = changed(4, &[&book.checkpoint(6, RECORDER)]);
     assert_eq!(fault(&report), found(5, FaultCode::Prev));
     assert!(report.fault.unwrap().detail.ends_with("so it was entry 4"));
+    // One over other entries does not, nor one over fewer.
+    let other = [&book.leaves[..5], &book.leaves[..1]].concat().into_iter().collect::<CompactRange>().root();
+    for note in [checkpoint(book.id().as_str(), 6, other, RECORDER), book.checkpoint(5, RECORDER)] {
+        let report = changed(4, &[&note]);
+        assert_eq!(fault(&report), found(5, FaultCode::Prev));
+        assert!(report.fault.unwrap().detail.ends_with("no entry after them tells which"));
+    }
     // The last one is protected by a checkpoint alone.
     assert_eq!(fault(&changed(5, &[])), None);
     assert_eq!(fault(&changed(5, &[&book.checkpoint(5, RECORDER)])), None);
