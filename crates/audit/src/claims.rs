@@ -92,9 +92,7 @@ fn say(name: ClaimName, finding: &Finding) -> (Verdict, String) {
         (Some(fault), _) if is_of_a_line(fault.code) => (Verdict::NotCheckable, up_to_fault(finding.entries)),
         (_, Some(rules)) => (
             Verdict::NotCheckable,
-            format!(
-                "{entries} passed; the rest needs rules version {rules}, which this program lacks."
-            ),
+            format!("{entries} passed; the rest needs rules version {rules}, which this program lacks."),
         ),
         (_, None) => (Verdict::Verified, what),
     };

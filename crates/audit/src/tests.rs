@@ -544,7 +544,8 @@ fn a_change_that_only_the_chain_shows_is_located() {
     // Of the last two none after them tells which: the last is named, and the detail names both.
     let report = changed(4, &[]);
     assert_eq!(fault(&report), found(5, FaultCode::Prev));
-    assert!(report.fault.unwrap().detail.ends_with("entry 4 or entry 5 was changed, and no entry after them tells which"));
+    let detail = report.fault.unwrap().detail;
+    assert!(detail.ends_with("entry 4 or entry 5 was changed, and no entry after them tells which"));
     // A checkpoint tells.
     let report = changed(4, &[&book.checkpoint(6, RECORDER)]);
     assert_eq!(fault(&report), found(5, FaultCode::Prev));
