@@ -37,14 +37,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod chain;
 mod claims;
 mod directory;
 mod framing;
 mod judging;
 mod notes;
+#[allow(clippy::wildcard_enum_match_arm, reason = "over codes and errors: of events it matches none")]
 mod report;
 mod rules;
+#[allow(clippy::wildcard_enum_match_arm, reason = "over codes and errors: of events it matches none")]
 mod source;
 mod tree;
 mod verify;
@@ -56,4 +60,5 @@ pub use source::{CheckpointFile, LedgerBytes, LedgerFile, Segment, SegmentPlace,
 pub use verify::{AsOf, Options, Progress, load, state_at, state_at_with, verify, verify_with};
 
 #[cfg(test)]
+#[allow(clippy::wildcard_enum_match_arm, reason = "rules made up for tests")]
 mod tests;

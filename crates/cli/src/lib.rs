@@ -5,14 +5,19 @@
 //! ledger verifies all of it first and says so on the error stream; what a ledger says is printed with control and
 //! bidirectional characters escaped.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod args;
 mod commands;
 mod describe;
+#[allow(clippy::wildcard_enum_match_arm, reason = "over errors: of events it matches none")]
 mod failure;
 mod files;
 mod json;
+#[allow(clippy::wildcard_enum_match_arm, reason = "over errors: of events it matches none")]
 mod keyfile;
 mod ledger;
+#[allow(clippy::wildcard_enum_match_arm, reason = "over errors: of events it matches none")]
 mod place;
 mod session;
 mod story;

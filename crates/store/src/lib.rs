@@ -16,6 +16,8 @@
 //! assert_eq!(store.head_now(), Head::EMPTY);
 //! ```
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod any;
 mod batch;
 pub mod conformance;

@@ -1,7 +1,9 @@
 //! The commands, one module each or a few that are alike.
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "over errors: of events it matches none")]
 mod add;
 mod answer;
+#[allow(clippy::wildcard_enum_match_arm, reason = "over errors: of events it matches none")]
 mod copy;
 mod history;
 mod make;
