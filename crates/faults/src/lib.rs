@@ -1,7 +1,6 @@
 //! What the fault tests share: the recorder that is made to fail, what it said, and what is there afterwards.
 //!
-//! The tests work on real processes, file systems and clocks. Where a machine lacks what one needs, it is skipped loudly:
-//! printed, and added to the file that `COUNTERSIGN_SKIPS` names, which the test command prints at its end.
+//! The tests work on real processes, file systems and clocks. Where a machine lacks what one needs, it is skipped loudly.
 
 pub mod strace;
 
@@ -12,6 +11,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use countersign_core::entry::{Entry, Head, leaf_hash};
+pub use countersign_notices::{count, is_soak, skip};
 use countersign_store::Store as _;
 use countersign_store::conformance::{Answers, Told};
 use countersign_store::file::FileReader;
@@ -162,21 +162,6 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
-}
-
-/// Says that a test is skipped, so that nobody takes it for one that passed.
-pub fn skip(test: &str, why: &str) {
-    eprintln!("SKIPPED {test}: {why}");
-    if let Some(path) = std::env::var_os("COUNTERSIGN_SKIPS") {
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-        let _ = file.and_then(|mut file| writeln!(file, "{test}: {why}"));
-    }
-}
-
-/// Whether the long tests are asked for.
-#[must_use]
-pub fn is_soak() -> bool {
-    std::env::var_os("COUNTERSIGN_SOAK").is_some()
 }
 
 /// Whether a program can be started.

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use countersign_core::entry::Entry;
 use countersign_faults::strace::{Fault, Traced, count_in_parallel};
-use countersign_faults::{Folder, entries_in, has, is_soak, skip};
+use countersign_faults::{Folder, count, entries_in, has, is_soak, skip};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_fault-countersign");
 /// How many faults are tried where not all of them are asked for.
@@ -47,7 +47,8 @@ fn a_command_interrupted_at_any_call_says_the_truth_and_can_be_given_again() {
         step.check(folder.path(), traced.code, &traced.stdout, &traced.stderr, &what);
         traced.was_hit()
     });
-    println!("{hit} of {} faults were injected, of {all} in {} commands", tried.len(), script.steps.len());
+    let (tried_count, commands) = (tried.len(), script.steps.len());
+    count(name, &format!("{hit} of {tried_count} faults were injected, of {all} in {commands} commands"));
     assert!(hit * 10 >= tried.len() * 8, "the faults have to be hit to prove anything");
 }
 
@@ -88,7 +89,7 @@ fn a_command_whose_files_can_not_grow_says_the_truth_and_can_be_given_again() {
         step.check(folder.path(), done.status.code(), &done.stdout, &stderr, &what);
         done.status.code() != Some(0)
     });
-    println!("{failed} of {} limits kept a command from its end", jobs.len());
+    count(name, &format!("{failed} of {} limits kept a command from its end", jobs.len()));
     assert!(failed * 2 >= jobs.len(), "the limits have to be met to prove anything");
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use countersign_faults::{Folder, Said, assert_kept, entries_in, has, is_soak, skip, tail};
+use countersign_faults::{Folder, Said, assert_kept, count, entries_in, has, is_soak, skip, tail};
 use countersign_store::conformance::Told;
 
 const RECORDER: &str = env!("CARGO_BIN_EXE_fault-recorder");
@@ -22,12 +22,12 @@ fn what_was_acknowledged_survives_a_loss_of_power_on_xfs() {
     cycles("xfs", &["mkfs.xfs", "-q", "-f"], 320 << 20, if is_soak() { 2_000 } else { 40 });
 }
 
-/// Loses power `count` times: half of the times after the journal was written out, half before.
-fn cycles(kind: &str, mkfs: &[&str], size: u64, count: u64) {
+/// Loses power so many times: half of the times after the journal was written out, half before.
+fn cycles(kind: &str, mkfs: &[&str], size: u64, losses: u64) {
     let name = format!("loss_of_power_on_{kind}");
     for program in [mkfs[0], "xfs_io"] {
         if !has(program) {
-            return skip(&name, &format!("{program} is not installed ({count} cycles)"));
+            return skip(&name, &format!("{program} is not installed ({losses} cycles)"));
         }
     }
     let folder = Folder::new(&name);
@@ -38,9 +38,9 @@ fn cycles(kind: &str, mkfs: &[&str], size: u64, count: u64) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let (mut acknowledged, mut read_before) = (0, 0);
     let (mut all_said, mut all_read) = (Vec::new(), Vec::new());
-    for cycle in 0..count {
+    for cycle in 0..losses {
         let Some(mount) = Mount::new(kind, &image, &point) else {
-            return skip(&name, &format!("file systems can not be mounted here ({count} cycles)"));
+            return skip(&name, &format!("file systems can not be mounted here ({losses} cycles)"));
         };
         // Every tenth cycle begins a ledger, so that this is interrupted too.
         let store = point.join(format!("ledger-{}", cycle / 10));
@@ -69,10 +69,11 @@ fn cycles(kind: &str, mkfs: &[&str], size: u64, count: u64) {
         }
         drop(mount);
     }
-    println!(
-        "{kind}: {count} losses of power, {acknowledged} acknowledged and {read_before} read before, none lost"
+    let what = format!(
+        "{losses} losses of power, {acknowledged} acknowledged and {read_before} read before, none lost"
     );
-    assert!(acknowledged as u64 > count * 5 && read_before as u64 > count, "the faults have to be hit");
+    count(&name, &what);
+    assert!(acknowledged as u64 > losses * 5 && read_before as u64 > losses, "the faults have to be hit");
 }
 
 /// Records until it has acknowledged some statements, then takes the power away. What it said, and what a reader beside it read.

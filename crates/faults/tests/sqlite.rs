@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 
 use countersign_core::entry::{Entry, Head, leaf_hash};
 use countersign_core::id::LedgerName;
-use countersign_faults::{Folder, Said, assert_kept, has, is_soak, skip};
+use countersign_faults::{Folder, Said, assert_kept, count, has, is_soak, skip};
 use countersign_sqlite::{Options, SqliteStore};
 use countersign_store::conformance::{Author, Told};
 use countersign_store::{AppendError, Store as _, StoreError};
@@ -164,11 +164,11 @@ fn four_writers_that_are_killed_lose_nothing_and_agree_on_one_chain() {
     assert_kept(&said, &seen, &entries, "after the kills");
     let told: usize = said.iter().map(Said::acknowledged).sum();
     assert!(told > 0 && !seen.is_empty() && checkpoints > 0, "{told} told, {checkpoints} checkpoints");
-    let shown = seen.len();
-    println!(
-        "{kills} kills, {told} acknowledged of {} entries, {shown} shown, {checkpoints} checkpoints",
-        entries.len()
+    let (all, shown) = (entries.len(), seen.len());
+    let what = format!(
+        "{kills} kills, {told} acknowledged of {all} entries, {shown} shown, {checkpoints} checkpoints"
     );
+    count("four_writers_that_are_killed", &what);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use countersign_faults::strace::{CALLS, Fault, Point, Traced, count_in_parallel};
-use countersign_faults::{Folder, Said, assert_kept, entries_in, has, is_soak, skip};
+use countersign_faults::{Folder, Said, assert_kept, count, entries_in, has, is_soak, skip};
 
 const RECORDER: &str = env!("CARGO_BIN_EXE_fault-recorder");
 
@@ -31,7 +31,7 @@ fn a_kill_at_any_call_loses_nothing_that_was_acknowledged() {
         assert_recovers(&folder.path().join("ledger"), &said, &fault.to_string());
         traced.code.is_none()
     });
-    println!("killed at {killed} of {} calls, of {}", points.len(), CALLS.join(" "));
+    count(name, &format!("killed at {killed} of {} calls, of {}", points.len(), CALLS.join(" ")));
     // Threads do not make exactly the same calls each time, so the last few may not come.
     assert!(
         killed * 10 >= points.len() * 8,
@@ -59,7 +59,7 @@ fn an_error_of_any_call_is_never_an_acknowledgement() {
         assert_recovers(&folder.path().join("ledger"), &said, &what);
         traced.was_hit()
     });
-    println!("{hit} of {} errors were injected", jobs.len());
+    count(name, &format!("{hit} of {} errors were injected", jobs.len()));
     assert!(hit * 10 >= jobs.len() * 8, "the faults have to be hit to prove anything");
 }
 

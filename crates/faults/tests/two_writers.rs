@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use countersign_faults::{Folder, Paced, Said, assert_kept, entries_in, is_soak};
+use countersign_faults::{Folder, Paced, Said, assert_kept, count, entries_in, is_soak};
 
 const RECORDER: &str = env!("CARGO_BIN_EXE_fault-recorder");
 
@@ -56,7 +56,10 @@ fn a_writer_whose_lock_was_lost_while_it_slept_does_not_fork_the_ledger() {
         assert!(third.closed, "round {round}: {third:?}");
         assert_kept([&first, &second, &third], &[], &entries_in(&store), &format!("round {round}"));
     }
-    println!("{rounds} takeovers, noticed by the first writer in {noticed}, no fork");
+    count(
+        "a_writer_whose_lock_was_lost",
+        &format!("{rounds} takeovers, noticed by the first writer in {noticed}, no fork"),
+    );
 }
 
 fn start(store: &Path, run: u64, statements: u64) -> Said {

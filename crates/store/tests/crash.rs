@@ -9,6 +9,7 @@ mod planted;
 
 use std::path::Path;
 
+use countersign_notices::{count, is_soak};
 use countersign_store::conformance::{Answers, Finding};
 use countersign_store::file::{FileStore, Options};
 use countersign_store::vfs::Vfs as _;
@@ -55,19 +56,15 @@ impl Subject for Mistaken {
     }
 }
 
-/// Whether the long tests are wanted.
-fn soak() -> bool {
-    std::env::var_os("COUNTERSIGN_SOAK").is_some()
-}
-
 /// Loses the power at every step of every workload of at most three operations: every state that a disk may be left in, or
 /// 4,096 of them where there are more. Of shorter ones once more with sectors half as long, which are torn in more ways.
 #[test]
 fn no_crash_loses_what_was_acknowledged() {
     let mut states = 0;
-    for (sector, most) in if soak() { [(512, 4), (256, 3)] } else { [(512, 3), (256, 1)] } {
+    for (sector, most) in if is_soak() { [(512, 4), (256, 3)] } else { [(512, 3), (256, 1)] } {
         let tally = explore_all(&FILES, sector, &workloads(&Op::ALL, most), false, u64::MAX);
         tally.assert_sound();
+        count(&format!("no_crash_loses_what_was_acknowledged, sectors of {sector} bytes"), &tally.numbers());
         states += tally.states;
     }
     assert!(looks_at_all() <= (states >= 200_000), "only {states} states");
@@ -77,11 +74,12 @@ fn no_crash_loses_what_was_acknowledged() {
 /// states, of workloads of up to three operations.
 #[test]
 fn f02_no_crash_in_a_recovery_changes_what_it_comes_to() {
-    let (most, enough) = if soak() { (3, 20_000_000) } else { (1, u64::MAX) };
+    let (most, enough) = if is_soak() { (3, 20_000_000) } else { (1, u64::MAX) };
     let tally = explore_all(&FILES, 512, &workloads(&Op::ALL, most), true, enough);
     tally.assert_sound();
+    count("f02_no_crash_in_a_recovery_changes_what_it_comes_to", &tally.numbers());
     assert!(tally.in_recovery > 0 && tally.killed > 0);
-    assert!((looks_at_all() && soak()) <= (tally.states >= enough), "{tally}");
+    assert!((looks_at_all() && is_soak()) <= (tally.states >= enough), "{tally}");
 }
 
 const FAULTS: [Fault; 6] =
@@ -101,8 +99,9 @@ fn f03_f13_no_fault_of_any_call_loses_what_was_acknowledged() {
             }
         }
     }
-    println!("{hits} faults");
     explorer.tally.assert_sound();
+    let what = format!("{hits} faults; {}", explorer.tally.numbers());
+    count("f03_f13_no_fault_of_any_call_loses_what_was_acknowledged", &what);
     assert!(hits > 5_000, "only {hits} faults happened");
     assert!(looks_at_all() <= (explorer.tally.killed > 1_000), "{}", explorer.tally);
 }

@@ -26,6 +26,7 @@ mod takeover {
     use std::path::Path;
     use std::process::{Child, Command, Stdio, exit};
 
+    use countersign_notices::{count, is_soak};
     use countersign_store::conformance::{Answers, Author, Told};
     use countersign_store::file::{FileStore, Options};
     use countersign_store::{Batch, Store as _};
@@ -44,15 +45,14 @@ mod takeover {
     }
 
     pub(crate) fn run() {
-        let soak = std::env::var_os("COUNTERSIGN_SOAK").is_some();
-        let rounds = if soak { 200 } else { 10 };
+        let rounds = if is_soak() { 200 } else { 10 };
         let mut acknowledged = 0;
         for round in 0..rounds {
             acknowledged += take_over(round);
         }
-        println!(
-            "{rounds} takeovers of a stopped writer, {acknowledged} acknowledged entries: no fork, none lost"
-        );
+        let what =
+            format!("{rounds} of a stopped writer, {acknowledged} acknowledged entries: no fork, none lost");
+        count("takeovers", &what);
     }
 
     /// The first writer: says what it asks and what it is answered, until it is refused.

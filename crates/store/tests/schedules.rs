@@ -20,6 +20,7 @@ use common::{batch, everything, statement};
 use countersign_core::entry::{Entry, Head};
 use countersign_core::statement::SignedStatement;
 use countersign_core::time::Timestamp;
+use countersign_notices::{count, is_soak};
 use countersign_store::file::{FileStore, Options};
 use countersign_store::vfs::sim::{CallKind, Fault, SimVfs};
 use countersign_store::{AppendError, KeptSnapshot, SnapshotSet, Store as _, StoreError};
@@ -33,10 +34,11 @@ const SOAK: usize = 200_000;
 const DEPTH: usize = 4;
 
 /// Tries orders at random, and by priorities.
-fn check(test: impl Fn() + Send + Sync + Clone + 'static) {
-    let schedules = if std::env::var_os("COUNTERSIGN_SOAK").is_some() { SOAK } else { SCHEDULES };
+fn check(name: &str, test: impl Fn() + Send + Sync + Clone + 'static) {
+    let schedules = if is_soak() { SOAK } else { SCHEDULES };
     shuttle::check_random(test.clone(), schedules);
     shuttle::check_pct(test, schedules, DEPTH);
+    count(name, &format!("{schedules} schedules at random, and as many by priorities"));
 }
 
 type Sim = FileStore<SimVfs>;
@@ -123,7 +125,7 @@ fn spawn<T: Send + 'static>(
 
 #[test]
 fn two_submit_while_one_follows_and_another_signs() {
-    check(|| {
+    check("two_submit_while_one_follows_and_another_signs", || {
         let vfs = SimVfs::new();
         let store = open(&vfs, 1_000_000);
         let submitting =
@@ -139,7 +141,7 @@ fn two_submit_while_one_follows_and_another_signs() {
 
 #[test]
 fn segments_roll_while_one_reads() {
-    check(|| {
+    check("segments_roll_while_one_reads", || {
         let vfs = SimVfs::new();
         // Each entry begins a segment.
         let store = open(&vfs, 100);
@@ -155,7 +157,7 @@ fn segments_roll_while_one_reads() {
 #[test]
 fn a_sync_that_fails_answers_everybody_who_waits() {
     static POISONED: AtomicUsize = AtomicUsize::new(0);
-    check(|| {
+    check("a_sync_that_fails_answers_everybody_who_waits", || {
         let vfs = SimVfs::new();
         let store = open(&vfs, 1_000_000);
         let first = block_on(submit(&store, 3, 1));
@@ -200,7 +202,7 @@ fn ask_and_leave(future: impl Future<Output = Result<Head, AppendError>>) {
 
 #[test]
 fn handles_go_away_while_work_is_under_way() {
-    check(|| {
+    check("handles_go_away_while_work_is_under_way", || {
         let vfs = SimVfs::new();
         let store = open(&vfs, 1_000_000);
         let leaving = {

@@ -189,16 +189,19 @@ impl Tally {
     pub(crate) fn failed_with(&self, what: &str) -> bool {
         self.failures.iter().any(|failure| failure.contains(what))
     }
+
+    pub(crate) fn numbers(&self) -> String {
+        format!(
+            "{} crash states, {} of them different, {} opened only by cutting what is not proved, {} in recoveries, \
+             {} recoveries killed; {} times an acknowledged entry was looked for",
+            self.states, self.opened, self.cut_unproven, self.in_recovery, self.killed, self.acknowledged
+        )
+    }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{} crash states, {} of them different, {} opened only by cutting what is not proved, {} in recoveries, \
-             {} recoveries killed; {} times an acknowledged entry was looked for",
-            self.states, self.opened, self.cut_unproven, self.in_recovery, self.killed, self.acknowledged
-        )?;
+        writeln!(f, "{}", self.numbers())?;
         for failure in self.failures.iter().take(20) {
             writeln!(f, "FAILED COUNTERSIGN_CRASH='{failure}")?;
         }
