@@ -16,7 +16,8 @@ use countersign_core::time::Timestamp;
 use countersign_core::wire::{KeyBytes, RawObject, Set, Sorted, Text, decode};
 use countersign_projection::governance::{Refusal, RefusalCode};
 
-use crate::report::{Code, Report};
+use crate::directory::{CutTail, Inventory};
+use crate::report::{Code, Report, SerialGap};
 use crate::rules::{Door, Facts};
 use crate::source::{CheckpointFile, LedgerBytes, Segment, SegmentPlace, Source, SourceError};
 use crate::verify::{AsOf, Options, run};
@@ -751,6 +752,33 @@ fn serial_gaps_and_withheld_texts_are_reported_and_not_refused() {
     // 0 1 2 5 8 are there.
     assert_eq!(report.serial_gaps.iter().map(|gap| gap.missing).collect::<Vec<_>>(), [4]);
     assert_eq!(verdict_of(&report, ClaimName::Texts), Verdict::NotCheckable);
+}
+
+#[test]
+fn a_report_for_a_person_says_how_much_is_anchored_and_keeps_lists_short() {
+    let book = Book::of(5);
+    let mut report = audit(book.bytes(), &[&book.checkpoint(3, RECORDER)]);
+    assert!(report.to_string().contains("5 entries, the first 3 anchored by a checkpoint"), "{report}");
+
+    let gap = SerialGap {
+        key: key(1).public_key().key_id(),
+        author: Principal::new("user:gina").unwrap(),
+        missing: 2,
+    };
+    report.serial_gaps = vec![gap.clone(); 20];
+    assert!(!report.to_string().contains("more keys"), "{report}");
+    report.serial_gaps = vec![gap; 23];
+    assert!(report.to_string().contains("  gap: 3 more keys\n"), "{report}");
+
+    let tail = CutTail { name: "entries/x".into(), bytes: 1 };
+    let name = "entries/y".to_owned();
+    let whole =
+        Inventory { cut: vec![tail.clone(); 20], foreign: vec![name.clone(); 20], ..Inventory::default() };
+    report.inventory = Some(whole);
+    assert!(!report.to_string().contains("of these kinds"), "{report}");
+    let more = Inventory { cut: vec![tail; 22], foreign: vec![name; 24], unnamed: 5, ..Inventory::default() };
+    report.inventory = Some(more);
+    assert!(report.to_string().contains("  more       11 files of these kinds\n"), "{report}");
 }
 
 /// A source that says nothing of itself but its bytes.

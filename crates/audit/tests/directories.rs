@@ -350,6 +350,20 @@ fn thousands_of_foreign_files_are_counted_and_not_all_named() {
     assert_eq!((&*inventory.foreign[0], &*inventory.foreign[999]), ("entries/x0000", "entries/x0999"));
 }
 
+#[test]
+fn thousands_of_ends_that_were_cut_off_are_counted_and_not_all_named() {
+    let ledger = Ledger::new("cuts");
+    let cut = |count: usize| {
+        for index in 0..count {
+            ledger.folder.put(&format!("entries/00000000000000000018.jsonl.torn-{}", 1_000 + index), "");
+        }
+        let inventory = ledger.verify().inventory.unwrap();
+        (inventory.cut.len(), inventory.unnamed, inventory.foreign.len())
+    };
+    assert_eq!(cut(1_000), (1_000, 0, 0));
+    assert_eq!(cut(1_003), (1_000, 3, 0));
+}
+
 #[cfg(unix)]
 #[test]
 fn links_are_not_followed_anywhere() {
@@ -396,6 +410,8 @@ fn what_is_no_directory_is_no_verdict() {
     let file = folder.put("file", "");
     assert!(matches!(LedgerDir::open(&file), Err(SourceError::NotADirectory { .. })));
     assert!(matches!(LedgerDir::open(folder.0.join("none")), Err(SourceError::Missing { .. })));
+    // What stands in the way of looking is not absence.
+    assert!(matches!(LedgerDir::open(file.join("none")), Err(SourceError::Read { .. })));
     assert!(matches!(LedgerDir::open(&folder.0), Err(SourceError::NotALedger { .. })));
     folder.put("entries", "");
     assert!(matches!(LedgerDir::open(&folder.0), Err(SourceError::NotADirectory { .. })));
