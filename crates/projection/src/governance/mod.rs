@@ -1,7 +1,7 @@
 //! The governance state and its rules. [`judge`] is the only door: whatever it admits, [`State::fold`] takes.
 //!
-//! One module an area, each with its part of the state, its rules and its tests. Rules read the state and return the change
-//! that the fold applies, so that nothing is derived twice; nothing outside can make a [`JudgedEntry`] or a grant.
+//! Rules are one module an area; the state that they read is kept in others, by what it is about, and [`State::fold`] applies the
+//! change that a rule returns, so that nothing is derived twice; nothing outside can make a [`JudgedEntry`] or a grant.
 
 mod access;
 mod authority;
