@@ -208,12 +208,15 @@ fn a_replay_gives_the_same_bytes_and_the_same_checkpoint_in_every_store() {
     let _ = std::fs::remove_dir_all(&place);
     std::fs::create_dir_all(&place).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let database = countersign_test_postgres::server("a_replay_gives_the_same_bytes_in_postgres")
+        .map(|server| server.database());
     let addresses = [
         "memory:".to_owned(),
         format!("file:{}/access.ledger", place.display()),
         format!("sqlite:{}/access.db#access", place.display()),
     ];
-    let ledgers = addresses.map(|address| {
+    let postgres = database.iter().map(|database| format!("{}#access", database.url()));
+    let ledgers = addresses.into_iter().chain(postgres).map(|address| {
         runtime.block_on(async {
             let options = countersign::stores::Options::new();
             let store = countersign::stores::open(&address.parse().unwrap(), &options).await.unwrap();
@@ -228,6 +231,7 @@ fn a_replay_gives_the_same_bytes_and_the_same_checkpoint_in_every_store() {
             }
         })
     });
+    let ledgers: Vec<_> = ledgers.collect();
     assert!(ledgers[0].0.len() > 100 && ledgers[0].1.is_some());
     assert!(ledgers.iter().all(|ledger| *ledger == ledgers[0]));
 }

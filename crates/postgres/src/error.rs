@@ -1,8 +1,12 @@
 //! Why a store is not opened, and what the errors of the driver mean for entries.
 
+use std::time::Duration;
+
 use countersign_core::digest::{HASH_LEN, StatementDigest};
 use countersign_store::{AppendError, StoreError, TooWeak};
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
+
+use crate::url::UrlError;
 
 /// A store was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -35,12 +39,35 @@ pub enum OpenError {
     /// There is no ledger of that name, and none is to be made.
     #[error("there is no ledger `{}`", .0.escape_debug())]
     NoLedger(String),
-    /// What is kept is not what was stored.
+    /// What is kept is not what was stored, or can not be read.
     #[error(transparent)]
-    Damaged(StoreError),
+    Store(StoreError),
+    /// The address of the server can not be used.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The server does not answer in time.
+    #[error("the server does not answer within {} seconds", .patience.as_secs_f32())]
+    Late {
+        /// How long it was waited for.
+        patience: Duration,
+    },
     /// The server can not be reached, or refuses.
     #[error("the server can not be used")]
     Backend(#[from] sqlx::Error),
+}
+
+impl OpenError {
+    /// Whether there is no such ledger, in tables that are in order or not there at all.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::NoLedger(_) | Self::Schema { found: 0, .. })
+    }
+
+    /// Whether what is kept is not what was stored.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Damaged { .. }))
+    }
 }
 
 /// What an error of a statement that only reads means.

@@ -22,12 +22,14 @@ mod options;
 mod schema;
 mod session;
 mod store;
+mod url;
 mod writer;
 
 pub use error::OpenError;
 pub use options::{Options, migrate_schema};
 pub use schema::{MIGRATIONS, Migration, NameError, SCHEMA_VERSION, SchemaName, roles_sql};
 pub use store::{AppendedIn, PostgresStore};
+pub use url::UrlError;
 
 /// The `server_version_num` of the oldest server that is supported.
 pub const OLDEST_SERVER: i32 = 130_000;

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use countersign_core::entry::Head;
 use countersign_store::{Durability, Growth};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::error::OpenError;
 use crate::ledger::{LedgerTable, durability};
 use crate::schema::{SCHEMA_VERSION, SchemaName, migrate, version};
 use crate::session::{check_durability, check_server, connect};
 use crate::store::{PostgresStore, Shared, WriterHandle};
+use crate::url::pool;
 use crate::writer::Writer;
 
 /// How a store is opened.
@@ -86,7 +88,7 @@ impl Options {
         self
     }
 
-    /// Refuses a ledger that is not there instead of making it.
+    /// Refuses a ledger that is not there instead of making it, and makes no schema for it.
     #[must_use]
     pub fn existing(mut self) -> Self {
         self.make = false;
@@ -146,11 +148,13 @@ impl Options {
     pub async fn open(self, pool: &PgPool, ledger: &str) -> Result<PostgresStore, OpenError> {
         check_name(ledger)?;
         let options = (*pool.connect_options()).clone();
-        let mut connection = connect(&options, self.limits.lock_timeout).await?;
+        let connecting = connect(&options, self.limits.lock_timeout);
+        let mut connection = within(self.limits.patience, connecting).await?;
         let durability = check_durability(&mut connection, self.least).await?;
         if self.migrate {
             let found = version(&mut connection, &self.schema).await?;
-            if found < SCHEMA_VERSION {
+            // Nobody who asks for what is there already has it made in a database of others.
+            if found < SCHEMA_VERSION && (self.make || found > 0) {
                 migrate(&mut connection, &self.schema).await?;
             }
         }
@@ -177,6 +181,30 @@ impl Options {
         };
         tokio::spawn(writer.run(queue));
         Ok(PostgresStore { shared, writer: Some(WriterHandle { jobs, epoch }) })
+    }
+
+    /// As [`Options::open`], with a small pool of its own for reading: `postgres://USER:PASSWORD@HOST:PORT/DATABASE?NAME=VALUE&...`.
+    ///
+    /// What the address leaves open is taken from the environment and the password file, as PostgreSQL's own programs do (`PGHOST`,
+    /// `PGUSER`, `PGPASSWORD`, `~/.pgpass`, ...).
+    ///
+    /// # Errors
+    /// [`OpenError`], which says nothing of the address.
+    pub async fn connect(self, url: &str, ledger: &str) -> Result<PostgresStore, OpenError> {
+        let pool = pool(url, self.limits.patience)?;
+        self.open(&pool, ledger).await
+    }
+
+    /// As [`Options::open_for_reading`], with a small pool of its own.
+    ///
+    /// # Errors
+    /// As for [`Options::connect`].
+    pub async fn connect_for_reading(self, url: &str, ledger: &str) -> Result<PostgresStore, OpenError> {
+        let pool = pool(url, self.limits.patience)?;
+        // A pool tries again and again where nobody listens, and tells at the end that it took too long.
+        let probing = async { Ok(pool.connect_options().connect().await?.close().await?) };
+        within(self.limits.patience, probing).await?;
+        self.open_for_reading(&pool, ledger).await
     }
 
     /// Opens the ledger `ledger` for reading only, on a standby too, with no more rights than `SELECT`. Nothing is made or migrated.
@@ -238,9 +266,16 @@ pub async fn migrate_schema(pool: &PgPool, schema: &SchemaName) -> Result<(), Op
 
 /// Head and epoch, where what stands at the end holds together.
 async fn check(table: &LedgerTable, connection: &mut PgConnection) -> Result<(Head, i64), OpenError> {
-    let found = table.look(&mut *connection, 0, Head::EMPTY).await.map_err(OpenError::Damaged)?;
-    table.check_last(connection).await.map_err(OpenError::Damaged)?;
+    let found = table.look(&mut *connection, 0, Head::EMPTY).await.map_err(OpenError::Store)?;
+    table.check_last(connection).await.map_err(OpenError::Store)?;
     Ok((found.head, found.epoch))
+}
+
+async fn within<T>(
+    patience: Duration,
+    doing: impl Future<Output = Result<T, OpenError>>,
+) -> Result<T, OpenError> {
+    timeout(patience, doing).await.unwrap_or(Err(OpenError::Late { patience }))
 }
 
 fn check_name(name: &str) -> Result<(), OpenError> {

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use countersign_postgres::PostgresStore;
 use countersign_store::conformance::{Kit, Outcome};
 use countersign_store::{AnyStore, Durability};
-use support::{new_schema, open, options, server};
+use support::{new_schema, open, options, pool, server};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_postgres_store_keeps_the_contract() {
     let Some(server) = server("the_postgres_store_keeps_the_contract") else { return };
-    let pool = server.pool().await;
+    let pool = pool(server.url()).await;
     let schema = new_schema();
     let report = Kit::new(move || {
         // Many ledgers in one schema: none may see anything of another.
@@ -38,7 +38,7 @@ async fn the_postgres_store_keeps_the_contract() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_store_chosen_at_run_time_keeps_the_contract() {
     let Some(server) = server("a_store_chosen_at_run_time_keeps_the_contract") else { return };
-    let pool = server.pool().await;
+    let pool = pool(server.url()).await;
     let make = move || {
         let pool = pool.clone();
         async move { AnyStore::new(open(&pool, &new_schema()).await) }

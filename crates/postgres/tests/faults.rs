@@ -14,7 +14,7 @@ use support::{cluster, count, everything, new_schema, open, options, pool, run, 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_fails_at_the_commit_itself_is_not_acknowledged() {
     let Some(server) = server("what_fails_at_the_commit_itself_is_not_acknowledged") else { return };
-    let (pool, schema) = (server.pool().await, new_schema());
+    let (pool, schema) = (pool(server.url()).await, new_schema());
     let store = open(&pool, &schema).await;
     let fail = "CREATE FUNCTION {schema}.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$; \
         CREATE CONSTRAINT TRIGGER late AFTER INSERT ON {schema}.entries DEFERRABLE INITIALLY DEFERRED \
@@ -34,7 +34,7 @@ async fn a_foreign_transaction_that_holds_the_head_is_waited_for_within_a_limit(
     else {
         return;
     };
-    let (pool, schema) = (server.pool().await, new_schema());
+    let (pool, schema) = (pool(server.url()).await, new_schema());
     let store = options(&schema).lock_timeout(Duration::from_millis(50)).open(&pool, "kit").await.unwrap();
     let batch = Author::new(1).batch(Head::EMPTY, 2);
     let mut foreign = pool.begin().await.unwrap();
@@ -63,7 +63,7 @@ async fn a_session_that_is_ended_is_replaced_and_a_retry_settles_what_is_unknown
     else {
         return;
     };
-    let (pool, schema) = (server.pool().await, new_schema());
+    let (pool, schema) = (pool(server.url()).await, new_schema());
     let store = open(&pool, &schema).await;
     let mut author = Author::new(1);
     let mut head = Head::EMPTY;
@@ -101,7 +101,7 @@ async fn what_was_acknowledged_outlives_an_immediate_stop() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_writer_whose_place_was_taken_is_fenced() {
     let Some(server) = server("a_writer_whose_place_was_taken_is_fenced") else { return };
-    let (pool, schema) = (server.pool().await, new_schema());
+    let (pool, schema) = (pool(server.url()).await, new_schema());
     let old = open(&pool, &schema).await;
     let mut author = Author::new(1);
     let first = author.batch(Head::EMPTY, 1);
@@ -118,7 +118,7 @@ async fn a_writer_whose_place_was_taken_is_fenced() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damage_and_older_copies_are_named() {
     let Some(server) = server("damage_and_older_copies_are_named") else { return };
-    let pool = server.pool().await;
+    let pool = pool(server.url()).await;
     let last =
         "UPDATE {schema}.ledgers l SET size = 3, leaf = (SELECT leaf FROM {schema}.entries WHERE seq = 2)";
     let cases = [
@@ -168,7 +168,7 @@ async fn damage_and_older_copies_are_named() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_roles_can_do_what_they_are_for_and_nothing_else() {
     let Some(server) = server("the_roles_can_do_what_they_are_for_and_nothing_else") else { return };
-    let (pool, schema) = (server.pool().await, new_schema());
+    let (pool, schema) = (pool(server.url()).await, new_schema());
     open(&pool, &schema).await.append(Author::new(1).batch(Head::EMPTY, 2)).await.unwrap();
     let (append, read) = (format!("{schema}_append"), format!("{schema}_read"));
     run(&pool, &schema, &roles_sql(&schema, &append, &read).unwrap()).await;
@@ -206,7 +206,7 @@ async fn a_schema_of_another_version_is_refused_and_many_may_make_one_at_once() 
     let Some(server) = server("a_schema_of_another_version_is_refused_and_many_may_make_one_at_once") else {
         return;
     };
-    let (pool, schema) = (server.pool().await, new_schema());
+    let (pool, schema) = (pool(server.url()).await, new_schema());
     let none = options(&schema).without_migration().open(&pool, "kit").await.unwrap_err();
     assert!(matches!(none, OpenError::Schema { found: 0, known: SCHEMA_VERSION }), "{none:?}");
     let opening: Vec<_> = (0..6)

@@ -5,7 +5,7 @@
 //! | `DIR`, `NAME.jsonl` | at a path, in a directory or in one file: what stands there decides |
 //! | `file:DIR` | in a directory |
 //! | `sqlite:FILE#LEDGER` | in a SQLite database, under a name (feature `sqlite`) |
-//! | `postgres://...#LEDGER` | in a PostgreSQL database, under a name (read, not built in yet) |
+//! | `postgres://...#LEDGER` | in a PostgreSQL database, under a name (feature `postgres`) |
 //! | `s3://BUCKET/PREFIX` | in object storage (read, not built in yet) |
 //! | `memory:` | in this process, and gone with it |
 //!

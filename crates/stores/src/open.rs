@@ -37,6 +37,8 @@ impl Options {
 
 /// Opens the store at an address.
 ///
+/// A PostgreSQL store is to be used within the Tokio runtime that it was opened in.
+///
 /// # Errors
 /// [`OpenError`].
 pub async fn open(address: &Address, options: &Options) -> Result<AnyStore, OpenError> {
@@ -56,6 +58,21 @@ pub async fn open(address: &Address, options: &Options) -> Result<AnyStore, Open
         }
         #[cfg(not(feature = "sqlite"))]
         Address::Sqlite { .. } => Err(OpenError::NotBuiltIn { scheme: "sqlite" }),
+        #[cfg(feature = "postgres")]
+        Address::Postgres { url, ledger } => {
+            let mut how = countersign_postgres::Options::new();
+            if options.existing {
+                how = how.existing();
+            }
+            let (url, ledger) = (url.expose(), ledger.as_str());
+            let opened = if options.read_only {
+                how.connect_for_reading(url, ledger).await
+            } else {
+                how.connect(url, ledger).await
+            };
+            Ok(AnyStore::new(opened?))
+        }
+        #[cfg(not(feature = "postgres"))]
         Address::Postgres { .. } => Err(OpenError::NotBuiltIn { scheme: "postgres" }),
         Address::Object { .. } => Err(OpenError::NotBuiltIn { scheme: "s3" }),
     }
@@ -116,6 +133,10 @@ pub enum OpenError {
     #[cfg(feature = "sqlite")]
     #[error(transparent)]
     Sqlite(#[from] countersign_sqlite::OpenError),
+    /// The PostgreSQL database can not be opened.
+    #[cfg(feature = "postgres")]
+    #[error(transparent)]
+    Postgres(#[from] countersign_postgres::OpenError),
 }
 
 impl OpenError {
@@ -130,6 +151,8 @@ impl OpenError {
                 countersign_sqlite::OpenError::NotFound { .. }
                     | countersign_sqlite::OpenError::NoLedger { .. }
             ),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(error) => error.is_absent(),
             _ => false,
         }
     }
@@ -145,6 +168,8 @@ impl OpenError {
                     | countersign_sqlite::OpenError::BelowFloor { .. }
                     | countersign_sqlite::OpenError::Checkpoint { .. }
             ),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(error) => error.is_damage(),
             _ => false,
         }
     }
@@ -156,9 +181,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_built_in_is_refused_by_name() {
-        for (text, wanted) in
-            [("postgres://ann:hunter2@db.example/x#access", "postgres"), ("s3://bucket/a", "s3")]
-        {
+        for (text, wanted) in [
+            #[cfg(not(feature = "postgres"))]
+            ("postgres://ann:hunter2@db.example/x#access", "postgres"),
+            ("s3://bucket/a", "s3"),
+        ] {
             let refused = open(&text.parse().unwrap(), &Options::new()).await.unwrap_err();
             assert!(matches!(refused, OpenError::NotBuiltIn { scheme } if scheme == wanted), "{refused:?}");
         }

@@ -52,7 +52,7 @@ pub(crate) fn run(command: Command, session: &mut Session<'_, '_>) -> Result<boo
 /// What drives the ledger handle and stores: one thread, since one program makes one change.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()
         .map_err(|error| Failure::of("no runtime can be had", &error))
 }

@@ -36,6 +36,9 @@ impl Output {
     }
 }
 
+/// The password in addresses of these tests. The program never prints it, whatever it is told to do and whatever goes wrong.
+pub(crate) const PASSWORD: &str = "hunter2";
+
 /// Runs the program in this process.
 pub(crate) fn run(args: &[&str], stdin: &[u8]) -> Output {
     let (mut stdin, mut stdout, mut stderr) = (stdin, Vec::new(), Vec::new());
@@ -48,15 +51,19 @@ pub(crate) fn run(args: &[&str], stdin: &[u8]) -> Output {
     };
     let args = std::iter::once("countersign").chain(args.iter().copied()).map(OsString::from);
     let code = countersign_cli::run(args, &mut streams);
-    let text = |bytes| String::from_utf8(bytes).expect("the program prints UTF-8");
+    let text = |bytes| {
+        let text = String::from_utf8(bytes).expect("the program prints UTF-8");
+        assert!(!text.contains(PASSWORD), "{text}");
+        text
+    };
     Output { stdout: text(stdout), stderr: text(stderr), code }
 }
 
 /// A folder with the keys and the ledger of a test.
 pub(crate) struct World {
     pub(crate) dir: PathBuf,
-    /// What the ledger is called in it: a file where it ends in `.jsonl`, else a directory.
-    pub(crate) name: &'static str,
+    /// What the ledger is called in it: a file where it ends in `.jsonl`, else a directory; or where it is elsewhere.
+    pub(crate) name: String,
     pub(crate) now: Timestamp,
 }
 
@@ -66,17 +73,22 @@ impl World {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-{name}"));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).unwrap();
-        Self { dir, name: "access.jsonl", now: "2026-01-05T09:00:00.000Z".parse().unwrap() }
+        Self { dir, name: "access.jsonl".into(), now: "2026-01-05T09:00:00.000Z".parse().unwrap() }
     }
 
     /// The same, for a ledger in a directory.
     pub(crate) fn empty_for_directory(name: &str) -> Self {
-        Self { name: "access.ledger", ..Self::empty(name) }
+        Self { name: "access.ledger".into(), ..Self::empty(name) }
     }
 
     /// The same, for a ledger in a SQLite database.
     pub(crate) fn empty_for_sqlite(name: &str) -> Self {
-        Self { name: "sqlite:access.db#access", ..Self::empty(name) }
+        Self { name: "sqlite:access.db#access".into(), ..Self::empty(name) }
+    }
+
+    /// The same, for a ledger at an address that has nothing to do with the folder.
+    pub(crate) fn empty_for(address: &str, name: &str) -> Self {
+        Self { name: address.into(), ..Self::empty(name) }
     }
 
     pub(crate) fn path(&self, name: &str) -> String {
@@ -84,9 +96,10 @@ impl World {
     }
 
     pub(crate) fn ledger(&self) -> String {
-        match self.name.strip_prefix("sqlite:") {
-            Some(name) => format!("sqlite:{}", self.path(name)),
-            None => self.path(self.name),
+        match self.name.split_once(':') {
+            Some(("sqlite", name)) => format!("sqlite:{}", self.path(name)),
+            Some(_) => self.name.clone(),
+            None => self.path(&self.name),
         }
     }
 
@@ -318,7 +331,7 @@ impl World {
     }
 
     pub(crate) fn size(&self) -> usize {
-        if self.name.starts_with("sqlite:") {
+        if self.name.contains(':') {
             return self.ask("export", &["-", "-q"]).stdout.lines().count();
         }
         let file = if self.name.ends_with(".jsonl") { self.ledger().into() } else { self.segment() };
@@ -329,6 +342,29 @@ impl World {
         let output = self.ask("verify", &["--json"]);
         let json: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
         json["ledger"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Same keys, same times: byte for byte the same ledger, and the same answers.
+pub(crate) fn assert_same(one: &World, other: &World) {
+    let commands: [&[&str]; 12] = [
+        &["export", "-", "-q"],
+        &["state"],
+        &["state", "--kind", "requests", "--json"],
+        &["state", "--at", "2026-01-05T09:24:00Z"],
+        &["who", "db:acme/payroll"],
+        &["what", "user:alice", "--json"],
+        &["why", "user:alice", "reader", "db:acme/payroll"],
+        &["check", "user:alice", "reader", "db:acme/payroll", "--at", "end"],
+        &["check", "user:bob", "reader", "db:acme/payroll", "--at", "end"],
+        &["log"],
+        &["show", "17"],
+        &["show", "99"],
+    ];
+    for command in commands {
+        let (one, other) = (one.ask(command[0], &command[1..]), other.ask(command[0], &command[1..]));
+        let answer = |output: Output| (output.code, output.stdout, output.stderr);
+        assert_eq!(answer(one), answer(other), "{command:?}");
     }
 }
 
