@@ -20,6 +20,7 @@ use countersign_store::jsonl::{self, JsonlError};
 use countersign_store::{Durability, Store};
 use countersign_stores::Options;
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 use crate::args::{Asking, Reading, Sign, Submit};
 use crate::describe::{Known, signers};
@@ -395,21 +396,21 @@ pub(super) fn submit(args: Submit, session: &mut Session<'_, '_>) -> Result<bool
     if let Some(id) = args.ledger_id.clone() {
         recorder = recorder.ledger_id(id);
     }
+    let runtime = super::runtime()?;
     let Recording { outcomes, failure, unkept } = match &place {
         Place::Directory(path) => {
             let store = open_store(path, session)?;
-            record(store, recorder.accepting(Durability::LocalSync), statements)?
+            record(&runtime, store, recorder.accepting(Durability::LocalSync), statements)?
         }
         Place::Database(_) => {
-            let runtime = super::runtime()?;
             let store = place.store(&Options::new().existing(), &runtime, session)?;
-            record(store, recorder.accepting(Durability::LocalSync), statements)?
+            record(&runtime, store, recorder.accepting(Durability::LocalSync), statements)?
         }
         Place::File(path) => {
             // Held until the end: two programs that record in one file would each undo the other's checkpoint.
             let _lock = lock(path)?;
             let store = jsonl::load(path).map_err(unreadable)?;
-            let done = record(store.clone(), recorder, statements)?;
+            let done = record(&runtime, store.clone(), recorder, statements)?;
             // A receipt is given only for what is on the disk.
             jsonl::save(&store, path).map_err(|error| match error {
                 JsonlError::OtherHistory { .. } => error.into(),
@@ -469,13 +470,15 @@ struct Recording {
     unkept: Option<u64>,
 }
 
-/// Submits statements in order, up to the first that is not recorded, and signs a checkpoint.
+/// Submits statements in order, up to the first that is not recorded, and signs a checkpoint. A store may have tasks on the runtime that it
+/// was opened on, so this has to be that one.
 fn record<S: Store>(
+    runtime: &Runtime,
     store: S,
     recorder: Recorder,
     statements: Vec<SignedStatement>,
 ) -> Result<Recording, Failure> {
-    super::runtime()?.block_on(async {
+    runtime.block_on(async {
         let kept = store.checkpoint().await;
         let is_kept = kept.map_err(|error| Failure::of("the ledger can not be opened", &error))?.is_some();
         let ledger = Ledger::open(store, recorder).await.map_err(not_opened)?;
