@@ -179,7 +179,10 @@ impl Context<'_> {
         let by_recovery = charter.text.recovery.as_ref().is_some_and(|recovery| {
             count == at_least(recovery.quorum) && signers.iter().all(|no| charter.is_recovery(*no))
         });
-        if by_holder || by_governors || by_recovery {
+        if by_holder {
+            return self.cosigners.iter().try_for_each(|second| self.different_persons(self.author, *second));
+        }
+        if by_governors || by_recovery {
             return Ok(());
         }
         if earlier && self.cosigners.is_empty() && (self.author == owner || charter.is_governor(self.author))

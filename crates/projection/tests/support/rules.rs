@@ -727,7 +727,11 @@ impl Judge<'_> {
             let by_recovery = m.charter().recovery.as_ref().is_some_and(|recovery| {
                 count == least(recovery.quorum) && signing.iter().all(|name| m.is_recovery(name.as_str()))
             });
-            if !(by_holder || by_governors || by_recovery) {
+            if by_holder {
+                for second in self.cosigners.clone() {
+                    self.different(&self.author.clone(), &second);
+                }
+            } else if !(by_governors || by_recovery) {
                 let party = self.author == event.principal || m.is_governor(self.author.as_str());
                 let lonely = earlier && self.cosigners.is_empty() && party;
                 self.add(if lonely { Code::SecondPerson } else { Code::CharterOnly });
