@@ -6,12 +6,12 @@
 
 mod cluster;
 
-use std::io::Write as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub use cluster::{Cluster, free_port};
+use countersign_notices::skip;
 
 /// The server that the tests of this process share, which ends with the last that has it.
 ///
@@ -126,14 +126,5 @@ impl Drop for Database {
         if !std::thread::panicking() {
             self.server.sql(&self.server.url, &format!("DROP DATABASE {} WITH (FORCE)", self.name));
         }
-    }
-}
-
-/// Says that a test is skipped, so that nobody takes it for one that passed.
-pub fn skip(test: &str, why: &str) {
-    eprintln!("SKIPPED {test}: {why}");
-    if let Some(path) = std::env::var_os("COUNTERSIGN_SKIPS") {
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-        let _ = file.and_then(|mut file| writeln!(file, "{test}: {why}"));
     }
 }

@@ -347,9 +347,10 @@ impl World {
 
 /// Same keys, same times: byte for byte the same ledger, and the same answers.
 pub(crate) fn assert_same(one: &World, other: &World) {
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 13] = [
         &["export", "-", "-q"],
         &["state"],
+        &["state", "--kind", "capacities", "--format", "tsv"],
         &["state", "--kind", "requests", "--json"],
         &["state", "--at", "2026-01-05T09:24:00Z"],
         &["who", "db:acme/payroll"],

@@ -8,7 +8,7 @@ use std::time::Duration;
 use countersign_core::entry::{Entry, Head};
 use countersign_postgres::{Options, PostgresStore, SchemaName};
 use countersign_store::Store as _;
-pub(crate) use countersign_test_postgres::{Cluster, cluster, server, skip};
+pub(crate) use countersign_test_postgres::{Cluster, cluster, server};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool};
 
