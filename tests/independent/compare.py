@@ -4,8 +4,9 @@
 Both must agree on verdict, position, code and offset. Where the program names a rule, that the statement is refused is all that it
 knows more; the other verifier has to find nothing before.
 
-usage: compare.py --program COUNTERSIGN --ledger LEDGER.jsonl [--cases N] [--seconds N] [--seed N]
+usage: compare.py --program COUNTERSIGN --ledger LEDGER.jsonl [--cases N] [--at-least N] [--seconds N] [--seed N]
 
+After --seconds no more cases are begun, once there were --at-least.
 LEDGER is one of the example `replay_history`, whose keys are known to everyone. The golden files are verified too.
 """
 
@@ -154,6 +155,7 @@ def main():
     parser.add_argument("--program", required=True)
     parser.add_argument("--ledger", required=True)
     parser.add_argument("--cases", type=int, default=2000)
+    parser.add_argument("--at-least", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=45)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
@@ -186,7 +188,9 @@ def main():
         waiting = [judged(f"whole {n}", case) for n, case in enumerate(whole)]
         number = 0
         while waiting:
-            while len(waiting) < 8 and number < asked.cases and time.monotonic() - started < asked.seconds:
+            while len(waiting) < 8 and number < asked.cases:
+                if number >= asked.at_least and time.monotonic() - started >= asked.seconds:
+                    break
                 case = makers[number % len(makers)](random.Random(f"{asked.seed} {number}"))
                 waiting.append(judged(number, case))
                 number += 1
@@ -204,6 +208,8 @@ def main():
     print(f"{rows} ledgers in {time.monotonic() - started:.0f} s, seed {asked.seed}; {late} of them only rules can tell")
     print("  cases:", ", ".join(f"{name} {count}" for name, count in sorted(labels.items())))
     print("  verdicts:", ", ".join(f"{name} {count}" for name, count in sorted(codes.items())))
+    if number < asked.at_least:
+        wrong.append(f"{number} cases are fewer than {asked.at_least}")
     for line in wrong[:20]:
         print("DIFFERENT", line)
     if wrong:

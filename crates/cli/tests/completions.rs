@@ -24,7 +24,10 @@ fn try_in(shell: &str, world: &World, arguments: &[&str]) -> Option<(bool, Strin
             Some((output.status.success(), text))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            println!("SKIPPED: no {shell} here; its script was written and not tried");
+            countersign_notices::skip(
+                &format!("completions of {shell}"),
+                "no such shell here: its script was written and not tried",
+            );
             None
         }
         Err(error) => panic!("{shell}: {error}"),

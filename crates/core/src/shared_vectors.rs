@@ -1,8 +1,8 @@
-//! Finds the test vectors kept beside the workspace; a test that misses them says so and is no proof of anything.
+//! Finds the test vectors kept beside the workspace; a test that misses them says so at the end of `./test`, and proves nothing.
 
 use std::path::Path;
 
-/// The text of `vectors/<path>`, or `None` after printing that it is skipped.
+/// The text of `vectors/<path>`, or `None` after saying that it is skipped.
 pub(crate) fn read(path: &str) -> Option<String> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let places = [
@@ -16,13 +16,13 @@ pub(crate) fn read(path: &str) -> Option<String> {
         .map(|shared| shared.join("vectors").join(path))
         .find(|file| file.exists());
     let Some(file) = found else {
-        println!("SKIPPED: shared vectors `{path}` not present");
+        countersign_notices::skip(&format!("the vectors in {path}"), "they are not beside this repository");
         return None;
     };
     Some(std::fs::read_to_string(file).unwrap())
 }
 
-/// The JSON of `vectors/<path>`, or `None` after printing that it is skipped.
+/// The JSON of `vectors/<path>`, or `None` after saying that it is skipped.
 pub(crate) fn json(path: &str) -> Option<serde_json::Value> {
     read(path).map(|text| serde_json::from_str(&text).unwrap())
 }

@@ -84,6 +84,65 @@ fn the_example_of_the_documentation_goes_as_it_says() {
     assert_eq!(Some(format!("{report}\n")).as_deref(), told);
 }
 
+/// The policy that docs/policy.md explains is one that the rules admit, and it asks for whom the page says.
+#[test]
+fn the_policy_of_the_documentation_is_read_and_holds() {
+    let text = include_str!("../../../docs/policy.md");
+    let document = text.split("```json\n").nth(1).and_then(|rest| rest.split("```").next());
+    let document = document.expect("docs/policy.md has an example");
+    let scenario = format!(
+        r#"{{
+          "title": "the policy of the documentation",
+          "setup": {{
+            "governors": ["user:gail", "user:greg", "user:gwen"], "quorum": 2, "recorder": "automation:recorder",
+            "principals": [
+              "user:gail", "user:greg", "user:gwen", "user:olga", "user:cora", "user:rolf", "user:alice",
+              {{ "name": "automation:recorder", "controllers": ["person:otto"] }},
+              {{ "name": "automation:enforcer", "controllers": ["person:ed"] }}
+            ],
+            "resources": [
+              {{ "resource": "team:acme/payments", "tier": "critical" }}, {{ "resource": "team:acme/web", "tier": "high" }}
+            ],
+            "capacities": [
+              {{ "holder": "user:olga", "capacity": "business_owner" }},
+              {{ "holder": "user:cora", "capacity": "control_owner" }},
+              {{ "holder": "user:rolf", "capacity": "risk_owner" }},
+              {{ "holder": "automation:enforcer", "capacity": "iam_enforcer" }}
+            ],
+            "policies": [{{ "name": "main", "scope": "team:acme/*", "document": {document} }}]
+          }},
+          "timeline": [
+            {{ "id": "web", "by": "user:alice", "event": {{
+              "type": "access.requested", "resource": "team:acme/web", "role": "member", "purpose": "web", "need": "a release",
+              "hold": "24h" }} }},
+            {{ "by": "user:cora", "expect": "stage_closed", "event": {{
+              "type": "access.approved", "request": "@web", "capacity": "control_owner", "need": "too early" }} }},
+            {{ "by": "user:alice", "expect": "above_ceiling", "event": {{
+              "type": "access.requested", "resource": "team:acme/payments", "role": "preparer", "purpose": "pay", "need": "a run",
+              "hold": "5h" }} }},
+            {{ "id": "pay", "by": "user:alice", "event": {{
+              "type": "access.requested", "resource": "team:acme/payments", "role": "preparer", "purpose": "pay", "need": "a run",
+              "hold": "4h" }} }},
+            {{ "by": "user:olga", "event": {{
+              "type": "access.approved", "request": "@pay", "capacity": "business_owner", "need": "the run is due" }} }},
+            {{ "by": "user:cora", "event": {{
+              "type": "access.approved", "request": "@pay", "capacity": "control_owner", "need": "within limits" }} }},
+            {{ "by": "automation:enforcer", "expect": "approval_missing", "event": {{
+              "type": "access.granted", "request": "@pay" }} }},
+            {{ "by": "user:rolf", "event": {{
+              "type": "access.approved", "request": "@pay", "capacity": "risk_owner", "need": "worth it" }} }},
+            {{ "by": "automation:enforcer", "event": {{ "type": "access.granted", "request": "@pay" }} }},
+            {{ "by": "user:alice", "expect": "sod_conflict", "event": {{
+              "type": "access.requested", "resource": "team:acme/payments", "role": "releaser", "purpose": "pay", "need": "a run",
+              "hold": "1h" }} }},
+            {{ "check": ["user:alice", "team:acme/payments", "preparer"], "answer": "allowed" }}
+          ]
+        }}"#
+    );
+    let report = run(&parse(&scenario).unwrap());
+    assert!(report.passed(), "{report}");
+}
+
 /// One statement that goes another way takes what comes after it along: the first is told, and the rest counted.
 #[test]
 fn what_follows_from_a_failure_is_counted_and_not_told() {

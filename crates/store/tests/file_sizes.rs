@@ -74,7 +74,10 @@ async fn f23_a_line_beyond_four_gibibytes_is_found_where_it_is() {
 #[tokio::test]
 async fn f23_a_tail_beyond_four_gibibytes_is_looked_at_in_pieces() {
     if std::env::var_os("COUNTERSIGN_SOAK").is_none() {
-        println!("SKIPPED: 4 GiB are read in soak only");
+        countersign_notices::skip(
+            "f23_a_tail_beyond_four_gibibytes_is_looked_at_in_pieces",
+            "4 GiB are read in soak only",
+        );
         return;
     }
     let all = entries(2);

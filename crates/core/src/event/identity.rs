@@ -127,7 +127,7 @@ crate::record! {
         pub basis: StatementDigest,
         /// Who may act.
         pub delegate: Principal,
-        /// How many further delegations may follow this one: 0 for none, at most 8.
+        /// How many further delegations may follow this one: 0 for none; fewer than its basis allows, and an assignment allows 8.
         pub depth: u64,
         /// The first instant at which it holds; where absent, at once.
         pub from: Option<Timestamp>,
