@@ -1,6 +1,6 @@
 //! The command line: commands, their options, and help with examples.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use countersign_core::event::EventKind;
@@ -219,6 +219,17 @@ pub(crate) struct Sign {
     pub(crate) yes: bool,
     #[command(flatten)]
     pub(crate) clock: Clock,
+    /// Print one JSON object that says what was signed; the statement itself goes to a file then.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Sign {
+    /// The file that the signed statement goes to; none where it goes to the output.
+    pub(crate) fn target(&self) -> Option<&Path> {
+        let path = self.out.as_deref().or(self.cosign.as_deref());
+        path.filter(|path| path.as_os_str() != "-")
+    }
 }
 
 #[derive(Debug, Args)]
@@ -426,6 +437,9 @@ pub(crate) struct Export {
     /// without the checkpoint.
     #[arg(value_name = "TO")]
     pub(crate) to: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -441,6 +455,9 @@ pub(crate) struct Copy {
     /// Where to: nothing, or what an earlier copy of the same ledger left.
     #[arg(value_name = "TO")]
     pub(crate) to: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -455,6 +472,9 @@ pub(crate) struct Import {
     /// The ledger to write: its directory, or its file NAME.jsonl.
     #[arg(value_name = "TO")]
     pub(crate) to: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -490,6 +490,17 @@ fn signing_shows_what_is_signed() {
         drafted,
         run(&["sign", "-y", &ledger, "--cosign", &name, "--key", &erik], b"")
     );
+    let third = world.path("third.signed");
+    let mut json: Vec<&str> =
+        args.iter().map(|part| if *part == name { third.as_str() } else { part }).collect();
+    json.push("--json");
+    shows!(
+        "sign_json",
+        world,
+        run(&json, withdraw.as_bytes()),
+        run(&["sign", "-yq", &ledger, "--cosign", &third, "--key", &erik, "--json"], b""),
+        run(&["sign", "-y", &ledger, "--as", "user:dana", "--key", both[1], "--json"], withdraw.as_bytes())
+    );
     let other = World::empty("sign-other");
     assert_eq!(run(&["keygen", &other.path("x.key")], b"").code, 0);
     let recorder = format!("service:r=person:olga:{}", other.path("x.key"));
@@ -620,6 +631,16 @@ fn copies_are_verified_and_continue_what_is_there() {
     assert_eq!(other.init().code, 0);
     assert_eq!(run(&["import", &other.ledger(), &backup], b"").code, 1);
     assert_eq!(fs::read(&backup).unwrap(), fs::read(&ledger).unwrap());
+    let third = world.path("third.jsonl");
+    shows!(
+        "copies_json",
+        world,
+        run(&["export", "--json", &ledger, &third], b""),
+        run(&["import", "--json", &ledger, &third], b""),
+        run(&["copy", "--json", &copy, &world.path("fourth.ledger")], b""),
+        run(&["copy", "--json", &ledger, &world.path("fourth.ledger")], b""),
+        run(&["export", "--json", &ledger, "-"], b"")
+    );
     let broken = world.path("broken.jsonl");
     fs::write(&broken, &fs::read(&ledger).unwrap()[..5000]).unwrap();
     let refused = run(&["import", &broken, &world.path("new.jsonl")], b"");

@@ -40,6 +40,10 @@ pub(super) fn sign(args: Sign, session: &mut Session<'_, '_>) -> Result<bool, Fa
         return Err(Failure::told("nothing is signed unasked, and there is no terminal to ask on")
             .hint("--yes (-y) signs without asking"));
     }
+    if args.json && args.target().is_none() {
+        return Err(Failure::told("--json and the signed statement can not both go to the output")
+            .hint("--out writes the statement to a file"));
+    }
     match (&args.cosign, &args.path, &args.author) {
         (Some(submission), _, _) => cosign(&args, submission, session),
         (None, Some(path), Some(author)) => {
@@ -50,8 +54,7 @@ pub(super) fn sign(args: Sign, session: &mut Session<'_, '_>) -> Result<bool, Fa
                 return Err(Failure::refused("not signed"));
             }
             let signed = statement.sign(&key).map_err(|error| unsigned(&error))?;
-            write(&signed, args.out.as_deref(), false, session)?;
-            Ok(true)
+            write(&signed, &args, says, session)
         }
         (None, _, _) => Err(Failure::told("give a ledger and --as, or --cosign")),
     }
@@ -238,7 +241,8 @@ fn cosign(args: &Sign, submission: &Path, session: &mut Session<'_, '_>) -> Resu
         state = Some(ledger.state);
     }
     let whose = whose(&signed, &key.public_key().key_id(), state.as_ref())?;
-    show(session, signed.statement(), &known.summary(&signed.statement().event));
+    let says = known.summary(&signed.statement().event);
+    show(session, signed.statement(), &says);
     for part in signed.signatures() {
         session.note(&format!("signed before by key {}", part.keyid));
     }
@@ -247,8 +251,7 @@ fn cosign(args: &Sign, submission: &Path, session: &mut Session<'_, '_>) -> Resu
     }
     signed.cosign(&key).map_err(|error| unsigned(&error))?;
     session.note(&format!("signed now by key {} {whose}", key.public_key().key_id()));
-    write(&signed, Some(args.out.as_deref().unwrap_or(submission)), args.out.is_none(), session)?;
-    Ok(true)
+    write(&signed, args, says, session)
 }
 
 /// In whose name a key would sign, in words; refused where the statement asks for no signature of it, since one that is added
@@ -302,27 +305,29 @@ fn not_a_statement(path: &Path, fault: &countersign_core::fault::Fault) -> Failu
         .hint("`countersign sign` makes one")
 }
 
-/// Writes a signed statement as one line. A file that is there is only replaced where it is the statement's own.
+/// Writes a signed statement as one line, and says what it says. A file that is there is only replaced where it is the statement's own.
 fn write(
     signed: &SignedStatement,
-    path: Option<&Path>,
-    replaces: bool,
+    args: &Sign,
+    says: String,
     session: &mut Session<'_, '_>,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let statement = signed.statement();
     let wanted = 1 + statement.cosigners.len() + statement.event.new_keys().len();
-    let missing = wanted.saturating_sub(signed.signatures().len()) as u64;
     // A charter names keys that the ledger may have admitted before: how many have to sign is not known from it alone.
-    if missing > 0 && !matches!(statement.event, Event::CharterAmended(_) | Event::RecoveryProposed(_)) {
+    let is_counted = !matches!(statement.event, Event::CharterAmended(_) | Event::RecoveryProposed(_));
+    let missing = is_counted.then(|| wanted.saturating_sub(signed.signatures().len()) as u64);
+    if let Some(missing) = missing.filter(|missing| *missing > 0) {
         let missing = count(missing, "signature is", "signatures are");
         session.note(&format!("{missing} still missing: `countersign sign --cosign` adds one"));
     }
     let mut line = signed.to_bytes();
     line.push(b'\n');
-    let path = match path {
-        Some(path) if path.as_os_str() != "-" => path,
-        Some(_) | None => return session.print_bytes(&line),
+    let Some(path) = args.target() else {
+        session.print_bytes(&line)?;
+        return Ok(true);
     };
+    let replaces = args.out.is_none();
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => Failure::told(format!("`{}` exists already", path.display()))
             .hint("choose another name: nothing is overwritten"),
@@ -332,8 +337,23 @@ fn write(
         return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
     }
     replace(path, &line).map_err(failed)?;
-    session.note(&format!("wrote {}", safe(&path.display().to_string())));
-    Ok(())
+    if args.json {
+        let keys: Vec<KeyId> = signed.signatures().iter().map(|part| part.keyid).collect();
+        session.print_json(&json!({
+            "file": path.display().to_string(),
+            "statement": signed.digest(),
+            "kind": statement.event.kind().as_str(),
+            "author": statement.author,
+            "cosigners": statement.cosigners.as_slice(),
+            "serial": statement.serial,
+            "summary": says,
+            "signed_by": keys,
+            "signatures_missing": missing,
+        }))?;
+    } else {
+        session.note(&format!("wrote {}", safe(&path.display().to_string())));
+    }
+    Ok(true)
 }
 
 /// A clock that stands still.

@@ -7,6 +7,7 @@ use countersign_core::digest::LeafHash;
 use countersign_core::entry::{Entry, Head};
 use countersign_store::jsonl::{JsonlError, Lines};
 use countersign_store::{StoreError, checkpoint_size};
+use serde_json::json;
 
 use crate::args::{self, Export, Import, Reading};
 use crate::failure::Failure;
@@ -94,29 +95,55 @@ fn changed() -> Failure {
         .hint("try again: nothing was written that was not verified")
 }
 
-fn save(copy: &Copy<'_>, to: &Place, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
+fn save(copy: &Copy<'_>, to: &Place, json: bool, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
     let mut writer = to.writer(copy.size, session)?;
     copy.read(|entries| writer.write(entries))?;
     let before = writer.finish(copy.checkpoint.clone())?;
-    tell(to, before, copy.size, session);
-    Ok(true)
+    let leaf = copy.ends.last().copied();
+    let checkpoint = copy.checkpoint.as_ref().map(|(size, _)| *size);
+    tell(&Copied { to, before, size: copy.size, leaf, checkpoint }, json, session)
 }
 
-/// Says how many entries are where, of which so many were there before.
-fn tell(to: &Place, before: u64, size: u64, session: &mut Session<'_, '_>) {
+/// What stands at a place once a ledger was copied there.
+struct Copied<'p> {
+    to: &'p Place,
+    /// How many entries were there before.
+    before: u64,
+    size: u64,
+    /// The leaf hash of the last entry.
+    leaf: Option<LeafHash>,
+    /// Over how many entries the checkpoint that came along is.
+    checkpoint: Option<u64>,
+}
+
+fn tell(copied: &Copied<'_>, json: bool, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
+    let Copied { to, before, size, leaf, checkpoint } = *copied;
+    let new = size - before;
+    if json {
+        let shown = to.shown();
+        session.print_json(&json!({
+            "to": shown, "entries": size, "new": new, "leaf": leaf, "checkpoint": checkpoint,
+        }))?;
+        return Ok(true);
+    }
     let place = safe(&to.shown()).into_owned();
     let entries = |number| count(number, "entry", "entries");
-    session.note(&match (before, size - before) {
+    session.note(&match (before, new) {
         (0, new) => format!("wrote {} to {place}", entries(new)),
         (_, 0) => format!("no entry is new: {place} holds these {} already", entries(before)),
         (before, 1) => format!("wrote 1 new entry to {place}, behind the {before} that it had"),
         (before, new) => format!("wrote {new} new entries to {place}, behind the {before} that it had"),
     });
+    Ok(true)
 }
 
 pub(super) fn export(args: Export, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
     let to = Place::of(&args.to)?;
     let is_output = args.to.as_os_str() == "-";
+    if is_output && args.json {
+        return Err(Failure::told("--json and the entries can not both go to the output")
+            .hint("the entries are JSON, one object a line"));
+    }
     if !is_output {
         to.refuse_taken().map_err(|failure| {
             failure.hint("export writes a new ledger; `countersign import` continues one that is there")
@@ -132,12 +159,12 @@ pub(super) fn export(args: Export, session: &mut Session<'_, '_>) -> Result<bool
         })?;
         return Ok(true);
     }
-    save(&copy, &to, session)
+    save(&copy, &to, args.json, session)
 }
 
 pub(super) fn import(args: Import, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
     let copy = Copy::verify(&args.reading, session)?;
-    save(&copy, &Place::of(&args.to)?, session)
+    save(&copy, &Place::of(&args.to)?, args.json, session)
 }
 
 /// Entry by entry, in memory that does not grow; nothing is written before what stands at `TO` was found in `FROM`.
@@ -183,9 +210,11 @@ pub(super) fn copy(args: args::Copy, session: &mut Session<'_, '_>) -> Result<bo
     }
     bar.finish();
     let checkpoint = note.and_then(|note| Some((checkpoint_size(&note)?, note)));
-    let before = writer.finish(checkpoint.filter(|(size, _)| *size <= head.size))?;
-    tell(&to, before, head.size, session);
-    Ok(true)
+    let checkpoint = checkpoint.filter(|(size, _)| *size <= head.size);
+    let covers = checkpoint.as_ref().map(|(size, _)| *size);
+    let before = writer.finish(checkpoint)?;
+    let leaf = (head.size > 0).then_some(head.leaf);
+    tell(&Copied { to: &to, before, size: head.size, leaf, checkpoint: covers }, args.json, session)
 }
 
 fn unread(from: &Place, error: JsonlError) -> Failure {
