@@ -89,7 +89,6 @@ struct Open {
     bytes: Box<dyn Read + Send>,
     /// Bytes that were read and belong to no window yet.
     pending: Vec<u8>,
-    is_ended: bool,
     next: Place,
 }
 
@@ -97,33 +96,27 @@ impl Open {
     fn new(segment: Segment) -> Self {
         let name: Option<Arc<str>> = segment.name.map(Into::into);
         let next = Place { segment: name.clone(), line: 1, offset: 0 };
-        Self { name, bytes: segment.bytes, pending: Vec::new(), is_ended: false, next }
+        Self { name, bytes: segment.bytes, pending: Vec::new(), next }
     }
 
     /// Reads until `pending` has `length` bytes, or the segment ends. Tells how many bytes it read.
     fn fill(&mut self, length: usize) -> Result<u64, SourceError> {
-        let before = self.pending.len();
-        if !self.is_ended && before < length {
-            let wanted = (length - before) as u64;
-            let read = (&mut self.bytes).take(wanted).read_to_end(&mut self.pending);
-            self.is_ended = (read.map_err(|source| self.error(source))? as u64) < wanted;
-        }
-        Ok((self.pending.len() - before) as u64)
+        let wanted = (length - self.pending.len()) as u64;
+        let read = (&mut self.bytes).take(wanted).read_to_end(&mut self.pending);
+        Ok(read.map_err(|source| self.error(source))? as u64)
     }
 
     /// Whether a line feed follows somewhere. What is read is dropped: nothing after an overlong line is looked at.
     fn finds_line_feed(&mut self) -> Result<bool, SourceError> {
-        let mut scratch = vec![0; 1 << 16];
-        while !self.is_ended {
-            match self.bytes.read(&mut scratch) {
-                Ok(0) => self.is_ended = true,
-                Ok(length) if memchr::memchr(b'\n', &scratch[..length]).is_some() => return Ok(true),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.error(error)),
+        loop {
+            self.pending.clear();
+            if self.fill(WINDOW_LEN)? == 0 {
+                return Ok(false);
+            }
+            if memchr::memchr(b'\n', &self.pending).is_some() {
+                return Ok(true);
             }
         }
-        Ok(false)
     }
 
     fn error(&self, source: io::Error) -> SourceError {
@@ -162,11 +155,12 @@ impl<'s> Framer<'s> {
                 self.end_segment(&mut window)?;
                 continue;
             }
-            if !open.is_ended && window.length > 0 {
-                // The rest of this window was too little for the line. The next one has room.
+            if window.length > 0 {
+                // The rest of this window may have been too little for the line. The next one has room.
                 break;
             }
-            let is_ended_by_line_feed = !open.is_ended && open.finds_line_feed()?;
+            // A line that a whole window has no room for is too long, if it is one.
+            let is_ended_by_line_feed = open.pending.len() == WINDOW_LEN && open.finds_line_feed()?;
             window.stop = Some(unframed(open.next.clone(), is_ended_by_line_feed));
             self.is_done = true;
         }
@@ -260,10 +254,14 @@ mod tests {
     /// Every line with its place, and how the framing ends.
     fn frame(source: &mut dyn Source) -> (Vec<(Vec<u8>, Place)>, Option<Stop>) {
         let mut framer = Framer::new(source);
-        let mut lines = Vec::new();
+        let mut lines: Vec<(Vec<u8>, Place)> = Vec::new();
+        let mut framed = 0;
         loop {
             let window = framer.next_window().unwrap();
             assert!(window.length <= WINDOW_LEN && window.len() <= WINDOW_LINES);
+            // What was read and is in no window yet is less than a window.
+            framed += window.length as u64;
+            assert!((framed..=framed + WINDOW_LEN as u64).contains(&window.bytes_read));
             for index in 0..window.len() {
                 let (bytes, place) = window.line(index).unwrap();
                 lines.push((bytes.to_vec(), place.clone()));
@@ -302,6 +300,26 @@ mod tests {
         for (index, (bytes, place)) in lines.iter().enumerate() {
             assert_eq!((place.line, place.offset), (index as u64 + 1, offset));
             offset += bytes.len() as u64 + 1;
+        }
+    }
+
+    #[test]
+    fn long_lines_fill_windows_to_the_byte() {
+        // Sixteen of the longest lines are a window; of the others some are left for the next one.
+        for length in [65_535, 65_534, 60_000, 9] {
+            let text = ["x".repeat(length), "\n".into()].concat().repeat(5 * WINDOW_LEN / (length + 1));
+            let (lines, stop) = frame(&mut LedgerBytes::new(text.clone()));
+            assert_eq!((lines.len(), code(&stop)), (5 * WINDOW_LEN / (length + 1), None), "length {length}");
+            assert!(lines.iter().all(|(bytes, _)| bytes.len() == length));
+            let mut source = LedgerBytes::new(text.clone());
+            let mut framer = Framer::new(&mut source);
+            let mut windows = 0;
+            while !framer.next_window().unwrap().is_last {
+                windows += 1;
+            }
+            let full = text.len().div_ceil(WINDOW_LEN).max(lines.len().div_ceil(WINDOW_LINES));
+            assert!((full - 1..=full + 1).contains(&windows), "{windows} windows of lines of {length}");
+            assert_eq!(framer.bytes_read, text.len() as u64);
         }
     }
 
