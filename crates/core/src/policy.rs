@@ -4,7 +4,7 @@
 //! the rules of separation of duties apply from all of them together.
 
 use crate::digest::{ClauseDigest, sha256};
-use crate::event::{Capacity, EndEvent, Tier};
+use crate::event::{Capacity, EndEvent, Scope, Tier};
 use crate::fault::{Fault, FaultCode};
 use crate::id::{Label, Namespace, Pattern, Process, Resource, Role};
 use crate::time::Seconds;
@@ -183,10 +183,20 @@ crate::record! {
         pub resource: Resource,
         /// The role.
         pub role: Role,
-        /// The rules of separation of duties that name the entitlement.
-        pub sod: Sorted<SodRule>,
+        /// What each policy says may not be held together with the entitlement.
+        pub sod: Sorted<Separation>,
         /// The resource's tier.
         pub tier: Tier,
+    }
+
+    /// What one policy says may not be held together with an entitlement.
+    pub struct Separation {
+        /// The policy's name.
+        pub policy: Label,
+        /// Its rules with a side that includes the entitlement; at least one.
+        pub rules: Sorted<SodRule>,
+        /// The resources that the policy speaks of: one side of a conflict has to lie there.
+        pub scope: Scope,
     }
 }
 
@@ -213,6 +223,7 @@ macro_rules! ranked {
 ranked! {
     StandingClass by class;
     CustomRule by namespace;
+    Separation by policy;
     SodRule by name;
     TierRule by tier;
 }
@@ -232,6 +243,28 @@ impl Entitlements {
     #[must_use]
     pub fn include(&self, resource: &Resource, role: &Role) -> bool {
         self.on.matches(resource) && self.role.as_ref().is_none_or(|wanted| wanted == role)
+    }
+}
+
+impl SodRule {
+    /// Whether it can come between the entitlement and another, in a policy that speaks of `scope`: it has the entitlement on one
+    /// side, and the resource of that or one that the other side is about lies in the scope.
+    #[must_use]
+    pub fn concerns(&self, resource: &Resource, role: &Role, scope: &Scope) -> bool {
+        let reaches = |side: &Entitlements| scope.overlaps(&Scope::of(side.on.clone()));
+        [(&self.left, &self.right), (&self.right, &self.left)].into_iter().any(|(own, other)| {
+            own.iter().any(|side| side.include(resource, role))
+                && (scope.names(resource) || other.iter().any(reaches))
+        })
+    }
+
+    /// Whether two entitlements are on different sides.
+    #[must_use]
+    pub fn separates(&self, one: (&Resource, &Role), other: (&Resource, &Role)) -> bool {
+        let has = |sides: &Set<Entitlements>, (resource, role): (&Resource, &Role)| {
+            sides.iter().any(|side| side.include(resource, role))
+        };
+        has(&self.left, one) && has(&self.right, other) || has(&self.right, one) && has(&self.left, other)
     }
 }
 

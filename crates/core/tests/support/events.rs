@@ -245,7 +245,7 @@ pub(crate) fn clause() -> impl Strategy<Value = Clause> {
         of(process()),
         resource(),
         role(),
-        vec(sod_rule(), 0..2),
+        vec((label(), vec(sod_rule(), 1..3), scope()), 0..2),
         tier(),
     )
         .prop_map(
@@ -272,7 +272,14 @@ pub(crate) fn clause() -> impl Strategy<Value = Clause> {
                     process,
                     resource,
                     role,
-                    sod: sod.into_iter().collect(),
+                    sod: sod
+                        .into_iter()
+                        .map(|(policy, rules, scope)| Separation {
+                            policy,
+                            rules: rules.into_iter().collect(),
+                            scope,
+                        })
+                        .collect(),
                     tier,
                 }
             },

@@ -471,7 +471,13 @@ pub(crate) fn clause() -> Clause {
         process: Some(name(Process::new("billing/month-end"))),
         resource: resource("db:acme/ledger"),
         role: name(Role::new("reader")),
-        sod: [pay_and_approve()].into_iter().collect(),
+        sod: [Separation {
+            policy: name(Label::new("finance")),
+            rules: [pay_and_approve()].into_iter().collect(),
+            scope: Scope::of(pattern("db:acme/*")),
+        }]
+        .into_iter()
+        .collect(),
         tier: Tier::High,
     }
 }

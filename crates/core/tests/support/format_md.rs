@@ -282,6 +282,7 @@ fn policy_members(definitions: &BTreeMap<String, Value>) -> String {
         "CustomRule",
         "Windows",
         "Clause",
+        "Separation",
     ];
     for name in records {
         record(&mut out, definitions, name);

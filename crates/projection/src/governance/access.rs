@@ -603,14 +603,7 @@ impl Live {
                 let held = self.things.resource(grant.resource);
                 let Ok(held_role) = Role::new(self.grants.roles.name(grant.role)) else { continue };
                 for (policy, rule) in &rules {
-                    let left = |resource: &Resource, role: &Role| {
-                        rule.left.iter().any(|side| side.include(resource, role))
-                    };
-                    let right = |resource: &Resource, role: &Role| {
-                        rule.right.iter().any(|side| side.include(resource, role))
-                    };
-                    let clash = left(resource, role) && right(&held, &held_role)
-                        || right(resource, role) && left(&held, &held_role);
+                    let clash = rule.separates((resource, role), (&held, &held_role));
                     // A policy speaks for its scope: at least one side has to lie in it.
                     let in_scope = policy.scope().names(resource) || policy.scope().names(&held);
                     ensure(

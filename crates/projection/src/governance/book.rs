@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use countersign_core::event::{Capacity, PolicyPublished, Scope, Tier};
 use countersign_core::id::{Label, Namespace, Resource, Role};
-use countersign_core::policy::{Applies, Clause, ExceptionRule, PathRule, PolicyDocument, SodRule, Windows};
+use countersign_core::policy::{
+    Applies, Clause, ExceptionRule, PathRule, PolicyDocument, Separation, SodRule, Windows,
+};
 use countersign_core::time::Seconds;
+use countersign_core::wire::Sorted;
 use serde::{Deserialize, Serialize};
 
 use super::keyring::{KeyNo, Keyring};
@@ -35,6 +38,18 @@ impl Policy {
 
     pub(crate) fn scope(&self) -> &Scope {
         &self.event.scope
+    }
+
+    /// The rules of separation of duties that can come between the entitlement and another.
+    fn sod<'a>(&'a self, resource: &'a Resource, role: &'a Role) -> impl Iterator<Item = &'a SodRule> {
+        self.document().sod.iter().filter(move |rule| rule.concerns(resource, role, self.scope()))
+    }
+
+    /// The same, as an approver signs it.
+    fn separation(&self, resource: &Resource, role: &Role) -> Option<Separation> {
+        let rules: Sorted<SodRule> = self.sod(resource, role).cloned().collect();
+        let (policy, scope) = (self.event.name.clone(), self.scope().clone());
+        (!rules.is_empty()).then_some(Separation { policy, rules, scope })
     }
 }
 
@@ -200,7 +215,7 @@ impl Book {
             process: subject.process.cloned(),
             resource: resource.clone(),
             role: subject.role.clone(),
-            sod: self.sod(resource, subject.role).map(|(_, rule)| rule.clone()).collect(),
+            sod: self.in_force().filter_map(|policy| policy.separation(resource, subject.role)).collect(),
             tier: subject.tier,
         };
         let digest = *clause.digest().as_bytes();
@@ -213,17 +228,12 @@ impl Book {
         Ok(Resolved { clause, digest, path_policy, exception_policy, class_policy, chain, authors })
     }
 
-    /// Rules of separation of duties that name the entitlement, with their policies. All policies apply together.
+    /// Rules of separation of duties that concern the entitlement, with their policies. All policies apply together.
     pub(crate) fn sod<'a>(
         &'a self,
         resource: &'a Resource,
         role: &'a Role,
     ) -> impl Iterator<Item = (&'a Policy, &'a SodRule)> + 'a {
-        self.in_force().flat_map(move |policy| {
-            let names = move |rule: &&SodRule| {
-                rule.left.iter().chain(&rule.right).any(|side| side.include(resource, role))
-            };
-            policy.document().sod.iter().filter(names).map(move |rule| (&**policy, rule))
-        })
+        self.in_force().flat_map(move |policy| policy.sod(resource, role).map(move |rule| (&**policy, rule)))
     }
 }

@@ -9,6 +9,7 @@ use countersign_core::event::*;
 use countersign_core::id::*;
 use countersign_core::policy::*;
 use countersign_core::statement::Statement;
+use countersign_core::wire::Set;
 use countersign_projection::governance::RefusalCode;
 
 use super::model::*;
@@ -64,9 +65,18 @@ pub fn resolve(model: &Model, resource: &Resource, role: &Role, at: u64) -> Opti
     }
     let tier = tier_policy.iter().flat_map(|p| &p.event.document.tiers).find(|rule| rule.tier == facts.tier);
     let longest = [tier.map(|rule| rule.max_seconds), path.as_ref().and_then(|rule| rule.max_seconds)];
-    let sod = all.iter().flat_map(|policy| &policy.event.document.sod);
-    let sod =
-        sod.filter(|rule| rule.left.iter().chain(&rule.right).any(|side| includes(side, resource, role)));
+    let sod = all.iter().filter_map(|policy| {
+        let PolicyPublished { document, name, scope, .. } = &policy.event;
+        let reaches = |side: &Entitlements| overlap(scope, &Scope::of(side.on.clone()));
+        let concerns = |own: &Set<Entitlements>, other: &Set<Entitlements>| {
+            let here = named(scope, resource.as_str());
+            own.iter().any(|side| includes(side, resource, role)) && (here || other.iter().any(reaches))
+        };
+        let both = |rule: &&SodRule| concerns(&rule.left, &rule.right) || concerns(&rule.right, &rule.left);
+        let rules: Vec<SodRule> = document.sod.iter().filter(both).cloned().collect();
+        let rules = (!rules.is_empty()).then(|| rules.into_iter().collect())?;
+        Some(Separation { policy: name.clone(), rules, scope: scope.clone() })
+    });
     let classes = class_policy.iter().flat_map(|p| &p.event.document.classes);
     let clause = Clause {
         classes: classes.filter(|class| fits(&class.applies)).cloned().collect(),
@@ -78,7 +88,7 @@ pub fn resolve(model: &Model, resource: &Resource, role: &Role, at: u64) -> Opti
         process: facts.process.clone(),
         resource: resource.clone(),
         role: role.clone(),
-        sod: sod.cloned().collect(),
+        sod: sod.collect(),
         tier: facts.tier,
     };
     let relied_on = [&path_policy, &exception_policy, &class_policy, &tier_policy];
