@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use countersign_core::digest::StatementDigest;
 use countersign_core::event::{Event, ExceptionOf, Hold, Scope};
-use countersign_core::policy::{Path, PathRule};
+use countersign_core::policy::{Entitlements, Path, PathRule};
 use countersign_core::statement::Statement;
 
 use crate::text::{duration, quoted};
@@ -256,6 +256,14 @@ pub(crate) fn hold(hold: &Hold) -> String {
 pub(crate) fn path_rule(rule: &PathRule) -> String {
     let distinct = if rule.distinct_persons { ", different persons" } else { "" };
     format!("{}: {}{distinct}", rule.name, path(&rule.path))
+}
+
+/// One side of a conflict, as a sentence part.
+pub(crate) fn entitlements(side: &Entitlements) -> String {
+    match &side.role {
+        Some(role) => format!("{role} on {}", side.on),
+        None => format!("anything on {}", side.on),
+    }
 }
 
 fn path(part: &Path) -> String {

@@ -220,6 +220,10 @@ const WIDER: &str = "{
       \"applies\": {\"roles\": [\"reader\", \"writer\"]}, \"name\": \"owner\", \"distinct_persons\": true,
       \"cascade\": [\"owner\"], \"path\": {\"capacity\": \"business_owner\"}
     }],
+    \"sod\": [{
+      \"left\": [{\"on\": \"db:acme/payroll\", \"role\": \"writer\"}], \"name\": \"write-and-release\",
+      \"right\": [{\"on\": \"app:acme/bank\"}, {\"on\": \"db:acme/*\", \"role\": \"releaser\"}]
+    }],
     \"tiers\": [{\"tier\": \"high\", \"max_seconds\": 2592000}]
   }
 }";

@@ -3,7 +3,7 @@
 use countersign_core::entry::Entry;
 use countersign_core::event::{AccessGranted, AccessRequested, Capacity, Event, ExceptionOf, Hold};
 use countersign_core::id::{Label, Principal, Resource};
-use countersign_core::policy::Clause;
+use countersign_core::policy::{Clause, Entitlements, SodRule};
 use countersign_core::time::Timestamp;
 use countersign_projection::governance::{Ending, KeyView, State};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::answer::{as_of_json, names, reason};
 use super::history::{Place, no_entry, place};
 use crate::args::Why;
-use crate::describe::{hold, path_rule, scope, signers};
+use crate::describe::{entitlements, hold, path_rule, scope, signers};
 use crate::failure::Failure;
 use crate::ledger::{Ledger, ask};
 use crate::session::Session;
@@ -300,6 +300,7 @@ impl Teller<'_> {
         } else {
             out.line(&place, "the policy statement");
         }
+        out.line("statement", &event.policy.to_string());
         out.line("clause", &event.clause.to_string());
         if let Some(clause) = self.clause() {
             match (&event.exception, &clause.path, &clause.exception) {
@@ -322,6 +323,9 @@ impl Teller<'_> {
                     &format!("{name}: reviewed every {every}, a missed review: {}", class.missed_review),
                 );
                 self.opened(out, name);
+            }
+            for (policy, rule, others) in apart(&clause) {
+                out.line("apart from", &format!("{others}: rule {} of policy {policy}", rule.name));
             }
             let governed = if clause.governed_by.is_empty() {
                 String::new()
@@ -477,6 +481,18 @@ fn decided_as(step: &Step<Decision>) -> Option<Capacity> {
 
 fn all_signers(entry: &Entry) -> Vec<&Principal> {
     std::iter::once(&entry.statement().author).chain(entry.statement().cosigners.iter()).collect()
+}
+
+/// What may not be held together with the entitlement of a clause: each rule with its policy, and its other side in words.
+fn apart(clause: &Clause) -> impl Iterator<Item = (&Label, &SodRule, String)> {
+    let rules = clause.sod.iter().flat_map(|part| part.rules.iter().map(|rule| (&part.policy, rule)));
+    rules.map(|(policy, rule)| {
+        let is_here = |side: &Entitlements| side.include(&clause.resource, &clause.role);
+        let sides = [(&rule.left, &rule.right), (&rule.right, &rule.left)];
+        let others = sides.iter().filter(|(own, _)| own.iter().any(is_here));
+        let names: Vec<String> = others.flat_map(|(_, other)| other.iter().map(entitlements)).collect();
+        (policy, rule, names.join(" or "))
+    })
 }
 
 /// Lines of a justification: a label and a text each.
