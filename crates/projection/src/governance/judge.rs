@@ -64,7 +64,17 @@ impl Admitted {
     }
 }
 
-/// An entry whose statement [`judge`] admitted at its place. Only the state that it was judged against can fold it.
+/// An entry whose statement [`judge`] admitted at its place. Only the state that it was judged against can fold it, and nothing else
+/// makes one:
+///
+/// ```compile_fail,E0451
+/// use countersign_core::entry::Entry;
+/// use countersign_projection::governance::JudgedEntry;
+///
+/// fn forged(entry: Entry, judged: JudgedEntry) -> JudgedEntry {
+///     JudgedEntry { entry, ..judged }
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct JudgedEntry {
     entry: Entry,
