@@ -2,6 +2,9 @@
 //!
 //! The tests work on real processes, file systems and clocks. Where a machine lacks what one needs, it is skipped loudly.
 
+mod contenders;
+pub mod crowd;
+mod says;
 pub mod strace;
 
 use std::ffi::OsString;
@@ -10,11 +13,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use contenders::Contenders;
 use countersign_core::entry::{Entry, Head, leaf_hash};
 pub use countersign_notices::{count, is_soak, skip};
 use countersign_store::Store as _;
 use countersign_store::conformance::{Answers, Told};
 use countersign_store::file::FileReader;
+pub use says::{say, say_why};
 
 /// Any error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -76,6 +81,10 @@ pub struct Said {
     pub told: Vec<Told>,
     /// Why something was not recorded.
     pub reasons: Vec<String>,
+    /// How often another writer's entries came before its own.
+    pub races: usize,
+    /// How often the store did not know what became of a batch.
+    pub doubts: usize,
     /// Whether it closed in order.
     pub closed: bool,
 }
@@ -95,6 +104,8 @@ impl Said {
             match word {
                 "open" => said.opened = rest.parse().ok(),
                 "because" => said.reasons.push(rest.to_owned()),
+                "race" => said.races += 1,
+                "doubt" => said.doubts += 1,
                 "closed" => said.closed = true,
                 _ => said.told.push(line.parse().unwrap_or_else(|_| panic!("the recorder said `{line}`"))),
             }
@@ -268,8 +279,7 @@ impl Paced {
     /// # Panics
     /// Where that is impossible.
     pub fn signal(&mut self, name: &str) {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
-        assert!(sent.expect("kill starts").success());
+        signal(&self.child, name);
     }
 
     /// Asks it to close, waits for its end however that comes, and returns all that it said.
@@ -333,6 +343,12 @@ pub fn tail(dir: &Path, stop: &AtomicBool) -> Vec<Told> {
         std::thread::yield_now();
     }
     seen
+}
+
+/// Sends a signal to a process, by its id.
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
+    assert!(sent.expect("kill starts").success());
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -3,16 +3,13 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
-use std::thread::JoinHandle;
 
 use countersign_core::entry::{Entry, Head, leaf_hash};
 use countersign_core::id::LedgerName;
-use countersign_faults::{Folder, Said, assert_kept, count, has, is_soak, skip};
+use countersign_faults::{Contenders, Folder, Said, assert_kept, count, has, is_soak, skip};
 use countersign_sqlite::{Options, SqliteStore};
 use countersign_store::conformance::{Author, Told};
 use countersign_store::{AppendError, Store as _, StoreError};
@@ -42,28 +39,6 @@ fn read_all(store: &SqliteStore) -> Vec<Entry> {
     }
 }
 
-/// A writer, and the thread that collects what it says.
-struct Running {
-    child: Child,
-    // INVARIANT: there until it is killed.
-    heard: Option<JoinHandle<Vec<u8>>>,
-}
-
-/// What is heard of a writer while it runs.
-enum News {
-    Acknowledged,
-    /// It says nothing more.
-    Ended(usize),
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It has ended already where the test went well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Stops the threads beside, however the test ends.
 struct Stop<'a>(&'a AtomicBool);
 
@@ -73,48 +48,19 @@ impl Drop for Stop<'_> {
     }
 }
 
-impl Running {
-    fn start(file: &Path, number: usize, news: &mpsc::Sender<News>) -> Self {
-        let mut command = Command::new(WRITER);
-        command.arg(file).arg(number.to_string()).arg("1000000").stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut says = BufReader::new(child.stdout.take().unwrap());
-        let news = news.clone();
-        let heard = std::thread::spawn(move || {
-            let mut heard = Vec::new();
-            loop {
-                let start = heard.len();
-                if says.read_until(b'\n', &mut heard).unwrap() == 0 {
-                    let _ = news.send(News::Ended(number));
-                    return heard;
-                }
-                if heard[start..].starts_with(b"acknowledged") {
-                    let _ = news.send(News::Acknowledged);
-                }
-            }
-        });
-        Self { child, heard: Some(heard) }
-    }
-
-    /// Kills it; all that it said.
-    fn kill(mut self) -> Said {
-        assert!(self.child.try_wait().unwrap().is_none(), "it ended by itself");
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        Said::parse(&self.heard.take().unwrap().join().unwrap())
-    }
-}
-
 #[test]
 fn four_writers_that_are_killed_lose_nothing_and_agree_on_one_chain() {
     let kills = if is_soak() { 240 } else { 24 };
     let folder = Folder::new("sqlite-writers");
     let file = folder.path().join("access.db");
     drop(SqliteStore::open(&file, &LedgerName::new("access").unwrap()).unwrap());
-    let (sender, news) = mpsc::channel();
-    let mut running: Vec<_> = (0..WRITERS).map(|number| Running::start(&file, number, &sender)).collect();
+    let mut writers = Contenders::start(WRITERS, |_, number| {
+        let mut command = Command::new(WRITER);
+        command.arg(&file).arg(number.to_string()).arg("1000000");
+        command
+    });
     let stop = AtomicBool::new(false);
-    let (mut said, seen, checkpoints) = std::thread::scope(|scope| {
+    let (said, seen, checkpoints) = std::thread::scope(|scope| {
         let tail = scope.spawn(|| {
             let (store, mut seen) = (open(&file), Vec::new());
             while !stop.load(Ordering::Relaxed) {
@@ -140,23 +86,13 @@ fn four_writers_that_are_killed_lose_nothing_and_agree_on_one_chain() {
             done
         });
         let stopping = Stop(&stop);
-        let mut said = Vec::new();
         for kill in 0..kills {
-            let mut left = BETWEEN_KILLS;
-            while left > 0 {
-                match news.recv().unwrap() {
-                    News::Acknowledged => left -= 1,
-                    // They are killed in the order of their numbers.
-                    News::Ended(number) => assert!(number < kill, "writer {number} ended by itself"),
-                }
-            }
-            let next = Running::start(&file, WRITERS + kill, &sender);
-            said.push(std::mem::replace(&mut running[kill % WRITERS], next).kill());
+            writers.wait_for_acknowledged(BETWEEN_KILLS);
+            writers.replace(kill % WRITERS);
         }
         drop(stopping);
-        (said, tail.join().unwrap(), truncate.join().unwrap())
+        (writers.kill(), tail.join().unwrap(), truncate.join().unwrap())
     });
-    said.extend(running.into_iter().map(Running::kill));
     for said in &said {
         assert!(!said.has_failed(), "{:?}", said.reasons);
     }

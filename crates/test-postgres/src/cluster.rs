@@ -77,6 +77,14 @@ impl Cluster {
         self.dir.join("data")
     }
 
+    /// Runs SQL in its first database; what that says.
+    ///
+    /// # Panics
+    /// Where the server refuses it.
+    pub fn sql(&self, sql: &str) -> String {
+        run_sql(self.command("psql"), &self.url(), sql)
+    }
+
     /// Starts it, and waits until it answers.
     ///
     /// # Panics
@@ -154,6 +162,14 @@ impl Drop for Cluster {
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     listener.expect("a free port").port()
+}
+
+/// Runs SQL with a server's own program; what it prints.
+pub(crate) fn run_sql(mut psql: Command, url: &str, sql: &str) -> String {
+    let output = psql.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-c", sql, url]).output();
+    let output = output.expect("psql starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("it prints UTF-8")
 }
 
 fn is_root() -> bool {

@@ -84,16 +84,10 @@ impl Server {
         Database { url: format!("{host}/{name}{parameters}"), name, server: self.clone() }
     }
 
-    /// Runs SQL with the server's own program; what it prints.
     fn sql(&self, url: &str, sql: &str) -> String {
-        let mut psql = match &self.cluster {
-            Some(cluster) => cluster.command("psql"),
-            None => Command::new("psql"),
-        };
-        let output = psql.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-c", sql, url]).output();
-        let output = output.expect("psql starts");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("it prints UTF-8")
+        let psql =
+            self.cluster.as_ref().map_or_else(|| Command::new("psql"), |cluster| cluster.command("psql"));
+        cluster::run_sql(psql, url, sql)
     }
 }
 

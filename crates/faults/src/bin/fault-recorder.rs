@@ -8,7 +8,7 @@
 //! `RUN` numbers the starts on one directory, so that serials and names never repeat. With `--paced` it records a statement for each
 //! line on standard input, and ends with it. Its lines are those of [`Told`], and `open SIZE`, `because REASON`, `closed`.
 
-use std::io::{self, BufRead as _, Write as _};
+use std::io::{self, BufRead as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use countersign_core::event::{ResourceRegistered, Tier};
 use countersign_core::id::Resource;
 use countersign_core::statement::SignedStatement;
-use countersign_faults::{BoxError, FAILED, Settings};
+use countersign_faults::{BoxError, FAILED, Settings, say, say_why};
 use countersign_ledger::testing::{self, ManualClock};
 use countersign_ledger::{Author, Clock as _, Ledger, Receipt, Recorder, SubmitError, SystemClock};
 use countersign_store::FileStore;
@@ -140,27 +140,4 @@ async fn record(ledger: &Ledger<FileStore>, statement: SignedStatement) -> bool 
         say_why(error);
     }
     error.is_none()
-}
-
-fn say_why(error: &(dyn std::error::Error + 'static)) {
-    say(&format_args!("because {}", chain(error)));
-}
-
-/// One write for one line: whoever reads it knows that it was said whole.
-fn say(line: &dyn std::fmt::Display) {
-    let mut out = io::stdout().lock();
-    // Nobody listens any more where it fails, and the outcome does not depend on it.
-    let _ = out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush());
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
 }

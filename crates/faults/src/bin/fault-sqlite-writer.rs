@@ -7,11 +7,10 @@
 //!
 //! `NUMBER` tells writers apart. Its lines are those of [`Told`], and `because REASON` where it gives up.
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use countersign_core::id::LedgerName;
-use countersign_faults::{BoxError, FAILED};
+use countersign_faults::{BoxError, FAILED, say};
 use countersign_sqlite::SqliteStore;
 use countersign_store::conformance::{Author, Told};
 use countersign_store::{AppendError, Store as _};
@@ -54,11 +53,4 @@ async fn run() -> Result<(), BoxError> {
         };
     }
     Ok(())
-}
-
-/// One write for one line: whoever reads it knows that it was said whole.
-fn say(line: &dyn std::fmt::Display) {
-    let mut out = io::stdout().lock();
-    // Nobody listens any more where it fails, and the outcome does not depend on it.
-    let _ = out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush());
 }
