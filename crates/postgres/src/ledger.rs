@@ -329,7 +329,8 @@ fn level(durability: Durability) -> i32 {
     match durability {
         Durability::Volatile => 0,
         Durability::LocalSync => 1,
-        Durability::QuorumSync => 2,
+        // No setting is a service's word: asked for, it takes what is more.
+        Durability::Service | Durability::QuorumSync => 2,
     }
 }
 

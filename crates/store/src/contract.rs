@@ -161,6 +161,8 @@ pub enum Durability {
     Volatile,
     /// The loss of power of this machine: it was synced to its disk.
     LocalSync,
+    /// What a storage service promises for what it says it took: nothing here can look. Of this machine nothing is needed any more.
+    Service,
     /// The loss of any one machine: it was synced on a quorum of them.
     QuorumSync,
 }
@@ -174,12 +176,13 @@ impl Durability {
         if self < asked { Err(TooWeak { asked, found: self }) } else { Ok(()) }
     }
 
-    /// The word that reports print: `volatile`, `local_sync` or `quorum_sync`.
+    /// The word that reports print: `volatile`, `local_sync`, `service` or `quorum_sync`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Volatile => "volatile",
             Self::LocalSync => "local_sync",
+            Self::Service => "service",
             Self::QuorumSync => "quorum_sync",
         }
     }
