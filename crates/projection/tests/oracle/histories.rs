@@ -59,6 +59,8 @@ fn judge_agrees_with_the_model_on_random_histories() {
     let all = tally.admitted + tally.refusals();
     let share = tally.admitted * 100 / all;
     println!("{all} statements, {share} % admitted, {} refusals for one reason alone", tally.exact);
+    println!("{} refusals for the first of several reasons", tally.ordered);
+    assert!(tally.ordered * 20 > tally.refusals(), "{} refusals with several reasons", tally.ordered);
     assert!((30..=80).contains(&share), "{share} % were admitted");
     let by_chance = tally.clone();
     tally.add(&refuse_everything(&companies));

@@ -13,6 +13,7 @@ use countersign_projection::governance::{RefusalCode, State, judge};
 
 use super::make::*;
 use super::model::{Model, Said};
+use super::order::comes_before;
 use super::rules::{Submitted, broken};
 
 /// How often each verdict was given.
@@ -22,6 +23,8 @@ pub struct Tally {
     pub refused: BTreeMap<RefusalCode, u64>,
     /// Refusals where the model finds exactly one rule broken, so that the code is compared too.
     pub exact: u64,
+    /// Refusals where it finds several, so that their order is compared with docs/rules.md.
+    pub ordered: u64,
 }
 
 impl Tally {
@@ -32,6 +35,7 @@ impl Tally {
     pub fn add(&mut self, other: &Self) {
         self.admitted += other.admitted;
         self.exact += other.exact;
+        self.ordered += other.ordered;
         for (code, count) in &other.refused {
             *self.refused.entry(*code).or_default() += count;
         }
@@ -203,7 +207,17 @@ impl Desk {
                 self.state.head().size,
                 verdict.as_ref().map(|_| "admitted"),
             );
-            self.tally.exact += u64::from(verdict.is_err() && broken.len() == 1);
+            if let Err(refusal) = &verdict {
+                let kind = draft.event.kind();
+                let earlier = comes_before(kind, refusal.code, &broken);
+                assert!(
+                    earlier.is_none(),
+                    "docs/rules.md has {earlier:?} before {} of {kind}, and both rules are broken:\n{draft:#?}",
+                    refusal.code,
+                );
+                self.tally.exact += u64::from(broken.len() == 1);
+                self.tally.ordered += u64::from(broken.len() > 1);
+            }
         }
         match verdict {
             Ok(admitted) => {

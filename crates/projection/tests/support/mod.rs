@@ -9,6 +9,7 @@ pub mod cast;
 pub mod desk;
 pub mod make;
 pub mod model;
+pub mod order;
 pub mod paths;
 pub mod play;
 pub mod questions;
