@@ -1,5 +1,5 @@
-//! Eight recorders that contend for one ledger in PostgreSQL while they, their sessions and the server are stopped, ended and killed (F-11,
-//! F-16, F-21).
+//! Eight recorders that contend for one ledger in PostgreSQL while they, their sessions, the network and the server are stopped, ended and
+//! killed (F-11, F-16, F-21).
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -19,7 +19,7 @@ use countersign_ledger::{Follow, Ledger, Recorder, ReplayError, testing};
 use countersign_postgres::Options;
 use countersign_store::conformance::Told;
 use countersign_store::{Store as _, StoreError};
-use countersign_test_postgres::{Cluster, cluster};
+use countersign_test_postgres::{Cluster, Proxy, cluster};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -28,26 +28,28 @@ const SLOTS: usize = 8;
 /// How often each kind of fault is tried on a ledger.
 const TURNS: usize = 4;
 /// So many entries are acknowledged between two faults.
-const BETWEEN: usize = 40;
+const BETWEEN: usize = 30;
 
 #[test]
 fn eight_recorders_under_faults_of_every_kind_lose_nothing_and_agree_on_one_chain() {
     let name = "eight_recorders_under_faults";
     let Some(cluster) = cluster(name) else { return };
     // A ledger for each part of a long run: what one judges and keeps in memory stays small.
-    let ledgers = if is_soak() { 120 } else { 1 };
+    let ledgers = if is_soak() { 160 } else { 1 };
     let mut all = Tally::default();
     for number in 0..ledgers {
         let folder = Folder::new(&format!("contenders-{number}"));
         all.add(contend(&cluster, &format!("access-{number}"), folder.path()));
     }
-    let Tally { entries, acknowledged, races, doubts, settled, cut_off, seen } = all;
+    let Tally { entries, acknowledged, races, doubts, settled, cut_off, lost, seen } = all;
     assert!(races > 0, "nobody lost a race");
     assert!(doubts > 0 && settled > 0, "{doubts} doubts, {settled} unknown outcomes: no outcome was unknown");
+    assert!(lost > 0, "no reply was lost");
     let faults = ledgers * TURNS;
     let what = format!(
-        "{faults} each of kills, stops, ended sessions and restarts of the server; {acknowledged} receipts for {entries} entries, {races} \
-         races lost, {doubts} appends in doubt, {settled} unknown outcomes and {cut_off} that nobody was told of settled, {seen} followed"
+        "{faults} each of kills, ended sessions, sleeps, cut and silent networks and restarts of the server, {lost} replies lost; {acknowledged} \
+         receipts for {entries} entries, {races} races lost, {doubts} appends in doubt, {settled} unknown outcomes and {cut_off} that nobody was \
+         told of settled, {seen} entries followed"
     );
     count(name, &what);
 }
@@ -63,6 +65,8 @@ struct Tally {
     settled: usize,
     /// Statements that a kill left without an answer, and that were settled.
     cut_off: usize,
+    /// Replies that the network lost.
+    lost: usize,
     seen: usize,
 }
 
@@ -74,6 +78,7 @@ impl Tally {
         self.doubts += other.doubts;
         self.settled += other.settled;
         self.cut_off += other.cut_off;
+        self.lost += other.lost;
         self.seen += other.seen;
     }
 }
@@ -85,11 +90,14 @@ fn contend(cluster: &Cluster, ledger: &str, folder: &Path) -> Tally {
     let (stop, stopped) = oneshot::channel();
     let follower = runtime.spawn(follow(url.clone(), ledger.to_owned(), stopped));
     let outbox = |slot: usize| folder.join(format!("outbox-{slot}"));
+    let proxy = Proxy::to(cluster.port(), "WITH head");
+    let by_proxy = cluster.url_at(proxy.port());
     let mut recorders = Contenders::start(SLOTS, |slot, _| {
-        // Two lose patience soon, and tell those who wait that they do not know.
-        let patience = if slot < 2 { "200" } else { "5000" };
+        let url = if slot < SLOTS / 2 { &url } else { &by_proxy };
+        // Three lose patience soon, and tell those who wait that they do not know.
+        let patience = if matches!(slot, 0 | 1 | 4) { "200" } else { "5000" };
         let mut command = Command::new(CONTENDER);
-        command.args([&url, ledger, &slot.to_string()]).arg(outbox(slot)).arg(patience);
+        command.args([url, ledger, &slot.to_string()]).arg(outbox(slot)).arg(patience);
         command
     });
     for turn in 0..TURNS {
@@ -102,6 +110,13 @@ fn contend(cluster: &Cluster, ledger: &str, folder: &Path) -> Tally {
         recorders.signal(slot, "STOP");
         recorders.wait_for_acknowledged(BETWEEN);
         recorders.signal(slot, "CONT");
+        proxy.lose_replies(3);
+        recorders.wait_for_acknowledged(BETWEEN);
+        proxy.cut();
+        recorders.wait_for_acknowledged(BETWEEN);
+        proxy.hold();
+        recorders.wait_for_acknowledged(BETWEEN);
+        proxy.release();
         recorders.wait_for_acknowledged(BETWEEN);
         cluster.stop_immediately();
         recorders.wait_for_an_unknown_outcome();
@@ -129,6 +144,7 @@ fn contend(cluster: &Cluster, ledger: &str, folder: &Path) -> Tally {
         doubts: said.iter().map(|said| said.doubts).sum(),
         settled: unknown.len(),
         cut_off,
+        lost: proxy.lost(),
         seen: seen.len(),
     }
 }

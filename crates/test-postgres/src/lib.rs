@@ -5,6 +5,7 @@
 //! Whatever goes wrong here fails the test, by a panic.
 
 mod cluster;
+mod proxy;
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub use cluster::{Cluster, free_port};
 use countersign_notices::skip;
+pub use proxy::Proxy;
 
 /// The server that the tests of this process share, which ends with the last that has it.
 ///
