@@ -1,8 +1,8 @@
 //! Key files: one Ed25519 seed, in the clear, for its owner's eyes only; and the serials that a key has used.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -11,7 +11,7 @@ use countersign_core::id::LedgerId;
 use countersign_core::key::{SEED_LEN, SecretKey, SignerKey as _};
 
 use crate::failure::Failure;
-use crate::files::replace;
+use crate::files::{create_private, replace};
 use crate::text::safe;
 
 const HEADER: &str = "countersign-key/v1";
@@ -35,21 +35,10 @@ fn write(path: &Path, key: &SecretKey) -> Result<(), Failure> {
             .hint("a key that is overwritten is lost: choose another name, or --show it"),
         _ => Failure::of(format!("`{}` can not be written", path.display()), &error),
     };
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    let mut file = options.open(path).map_err(failed)?;
     let text =
         format!("{HEADER}\npublic {}\nseed {}\n", key.public_key(), STANDARD.encode(key.expose_seed()));
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| {
-        // Half a key is none, and would keep a whole one from being written there.
-        let _ = fs::remove_file(path);
-        failed(error)
-    })
+    // Half a key is none, and would keep a whole one from being written there.
+    create_private(path, text.as_bytes()).map_err(failed)
 }
 
 /// Reads a key file. Where others than its owner may read it, it is refused.

@@ -85,8 +85,10 @@ impl Place {
             Self::Directory(path) => {
                 // In the words of whoever reads it.
                 drop(self.source()?);
-                let reader = FileReader::open(path)
-                    .map_err(|error| Failure::of("the ledger can not be read", &error).into_refused())?;
+                let reader = FileReader::open(path).map_err(|error| {
+                    let failure = Failure::of("the ledger can not be read", &error);
+                    if error.is_damage() { failure.into_refused() } else { failure }
+                })?;
                 let runtime = Arc::new(crate::commands::runtime()?);
                 Ok(Box::new(StoreSource::open(AnyStore::new(reader), runtime)?))
             }
@@ -277,11 +279,7 @@ pub(crate) fn open_store(path: &Path, session: &mut Session<'_, '_>) -> Result<F
         match error {
             OpenError::Locked { .. } => failure.hint("try again when the other program is done"),
             OpenError::UnknownName { .. } => failure.hint("nothing can be recorded before it is moved away"),
-            OpenError::Damaged { .. }
-            | OpenError::Unproven { .. }
-            | OpenError::BelowFloor { .. }
-            | OpenError::OtherHistory { .. }
-            | OpenError::Checkpoint { .. } => failure.into_refused().hint("`countersign verify` says more"),
+            error if error.is_damage() => failure.into_refused().hint("`countersign verify` says more"),
             _ => failure,
         }
     })?;

@@ -6,20 +6,26 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The calls with which a store changes something.
-pub const CALLS: [&str; 10] =
-    ["openat", "write", "pwrite64", "fdatasync", "fsync", "ftruncate", "rename", "unlink", "mkdir", "flock"];
-
-/// The errors that each call is made to fail with.
-pub const ERRORS: [(&str, &[&str]); 7] = [
-    ("openat", &["EMFILE"]),
+/// The calls that faults are put into, and the errors that each is made to fail with. Not `close`: Rust tells nobody of its error, so
+/// that what has to stand is synced before.
+pub const CALLS: [(&str, &[&str]); 13] = [
+    ("openat", &["EMFILE", "EACCES"]),
+    ("write", &["EIO", "ENOSPC", "EINTR"]),
+    ("pwrite64", &["EIO", "ENOSPC", "EINTR"]),
     ("fdatasync", &["EIO", "ENOSPC"]),
     ("fsync", &["EIO"]),
-    ("write", &["EIO", "ENOSPC", "EINTR"]),
     ("ftruncate", &["EIO"]),
     ("rename", &["EIO", "ENOSPC"]),
+    ("linkat", &["EIO", "ENOSPC"]),
+    ("unlink", &["EIO"]),
     ("mkdir", &["ENOSPC"]),
+    ("flock", &["ENOLCK"]),
+    ("read", &["EIO", "EINTR"]),
+    ("pread64", &["EIO", "EINTR"]),
 ];
+
+/// Those of [`CALLS`] that change nothing: what a kill there leaves is what one at the next call leaves.
+const READS: [&str; 2] = ["read", "pread64"];
 
 /// A run that was traced.
 #[derive(Debug)]
@@ -46,16 +52,17 @@ pub struct Point {
 }
 
 impl Point {
-    /// A kill before the call.
+    /// A kill before the call, where it changes something.
     #[must_use]
-    pub fn kill(&self) -> Fault {
-        Fault { point: self.clone(), inject: format!("{}:signal=KILL:when={}", self.call, self.index) }
+    pub fn kill(&self) -> Option<Fault> {
+        let inject = format!("{}:signal=KILL:when={}", self.call, self.index);
+        (!READS.contains(&self.call)).then(|| Fault { point: self.clone(), inject })
     }
 
-    /// Every error of [`ERRORS`] that the call can fail with.
+    /// Every error of [`CALLS`] that the call can fail with.
     #[must_use]
     pub fn errors(&self) -> Vec<Fault> {
-        let errors = ERRORS.iter().filter(|(call, _)| *call == self.call).flat_map(|(_, errors)| *errors);
+        let errors = CALLS.iter().filter(|(call, _)| *call == self.call).flat_map(|(_, errors)| *errors);
         let inject = |error| format!("{}:error={error}:when={}", self.call, self.index);
         errors.map(|error| Fault { point: self.clone(), inject: inject(error) }).collect()
     }
@@ -103,7 +110,8 @@ impl Traced {
     ) -> Self {
         let mut command = Command::new("strace");
         command.args(["-f", "-y", "-qq", "-s", "0", "-o"]).arg(log);
-        command.arg("-e").arg(format!("trace=close,{}", CALLS.join(",")));
+        let calls: Vec<&str> = CALLS.iter().map(|(call, _)| *call).collect();
+        command.arg("-e").arg(format!("trace=close,{}", calls.join(",")));
         for path in watched {
             command.arg("-P").arg(path);
         }
@@ -148,12 +156,16 @@ impl Traced {
 fn call_of(line: &str) -> Option<(&str, &'static str, &Path)> {
     let (thread, rest) = line.split_once(' ')?;
     let rest = rest.trim_start();
+    let calls = CALLS.iter().map(|(call, _)| *call);
     let call =
-        CALLS.into_iter().find(|call| rest.strip_prefix(call).is_some_and(|rest| rest.starts_with('(')))?;
+        calls.into_iter().find(|call| rest.strip_prefix(call).is_some_and(|rest| rest.starts_with('(')))?;
     let arguments = &rest[call.len() + 1..];
     let named = arguments.split('"').nth(1);
     let open = arguments.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map(|(path, _)| path);
-    let path = if ["openat", "rename", "unlink", "mkdir"].contains(&call) { named } else { open };
+    let path = match call {
+        "openat" | "rename" | "linkat" | "unlink" | "mkdir" => named,
+        _ => open,
+    };
     Some((thread, call, Path::new(path?)))
 }
 

@@ -33,10 +33,11 @@ fn a_command_interrupted_at_any_call_says_the_truth_and_can_be_given_again() {
         for point in &mut points {
             point.path = point.path.strip_prefix(folder.path()).unwrap().to_owned();
         }
-        for call in ["write", "rename"] {
+        let named = if step.kind == Kind::Keygen { "linkat" } else { "rename" };
+        for call in ["write", named] {
             assert!(points.iter().any(|point| point.call == call), "{}: {}", step.name, traced.log);
         }
-        let faults = points.iter().flat_map(|point| std::iter::once(point.kill()).chain(point.errors()));
+        let faults = points.iter().flat_map(|point| point.kill().into_iter().chain(point.errors()));
         jobs.extend(faults.map(|fault| (step, fault)));
     }
     let (all, tried) = (jobs.len(), sampled(jobs));
@@ -102,12 +103,14 @@ fn sampled<T>(jobs: Vec<T>) -> Vec<T> {
 /// What a command is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
+    Keygen,
     Init,
     Sign,
     Cosign,
     Submit,
     Export,
     Import,
+    Copy,
 }
 
 /// A command, and the folder before and after it, had nothing happened.
@@ -126,7 +129,8 @@ type Files = BTreeMap<PathBuf, Vec<u8>>;
 type Ledgers = BTreeMap<String, Vec<String>>;
 
 /// Commands in the order in which a person gives them; `@NAME` is a file in the folder.
-const SCRIPT: [(Kind, &str); 8] = [
+const SCRIPT: [(Kind, &str); 10] = [
+    (Kind::Keygen, "keygen @fern.key"),
     (
         Kind::Init,
         "init @acme.ledger --name acme/access --now 2026-01-05T09:00:00Z --governor user:dana=person:dana:@dana.key \
@@ -144,6 +148,7 @@ const SCRIPT: [(Kind, &str); 8] = [
     ),
     (Kind::Export, "export @acme.ledger @copy.jsonl"),
     (Kind::Import, "import @copy.jsonl @second.ledger"),
+    (Kind::Copy, "copy @second.ledger @third.ledger"),
     (Kind::Submit, "submit @copy.jsonl @four.signed --key @recorder.key --now 2026-01-05T09:04:00Z --json"),
 ];
 
@@ -305,10 +310,10 @@ impl Step {
     fn again(&self, dir: &Path, wanted: &Ledgers, what: &str) {
         let again = unharmed(&self.args(dir));
         let is_done = match self.kind {
-            Kind::Init | Kind::Export => again.stderr.contains("exists"),
+            Kind::Keygen | Kind::Init | Kind::Export => again.stderr.contains("exists"),
             Kind::Sign => again.stderr.contains("exists already"),
             Kind::Cosign => again.stderr.contains("has signed already"),
-            Kind::Submit | Kind::Import => false,
+            Kind::Submit | Kind::Import | Kind::Copy => false,
         };
         assert!(again.code == 0 || is_done, "{what}, again: {}", again.stderr);
         match self.kind {
@@ -334,7 +339,8 @@ impl Step {
                 ]);
             }
             Kind::Export => done(&["import", &at(dir, "@acme.ledger"), &at(dir, "@copy.jsonl")]),
-            Kind::Init | Kind::Submit | Kind::Import => {}
+            Kind::Keygen => done(&["keygen", "--show", &at(dir, "@fern.key")]),
+            Kind::Init | Kind::Submit | Kind::Import | Kind::Copy => {}
         }
         let found = ledgers(dir);
         if !matches!(self.kind, Kind::Sign | Kind::Cosign) {
@@ -408,7 +414,7 @@ fn files(dir: &Path) -> Files {
 /// The entries of every ledger in a folder, whole lines alone.
 fn ledgers(dir: &Path) -> Ledgers {
     let mut found = BTreeMap::new();
-    for name in ["acme.ledger", "second.ledger"] {
+    for name in ["acme.ledger", "second.ledger", "third.ledger"] {
         let entries: Vec<String> =
             entries_in(&dir.join(name)).iter().map(|entry| entry.leaf().to_string()).collect();
         if !entries.is_empty() {

@@ -161,6 +161,8 @@ impl OpenError {
     #[must_use]
     pub fn is_damage(&self) -> bool {
         match self {
+            #[cfg(unix)]
+            Self::File(error) => error.is_damage(),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(error) => matches!(
                 error,

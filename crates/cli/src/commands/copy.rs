@@ -219,7 +219,9 @@ pub(super) fn copy(args: args::Copy, session: &mut Session<'_, '_>) -> Result<bo
 
 fn unread(from: &Place, error: JsonlError) -> Failure {
     let damage = match &error {
-        JsonlError::Io(cause) => cause.get_ref().is_some_and(|cause| cause.is::<StoreError>()),
+        JsonlError::Io(cause) => cause
+            .get_ref()
+            .is_some_and(|cause| matches!(cause.downcast_ref(), Some(StoreError::Damaged { .. }))),
         _ => true,
     };
     let failure = Failure::of(format!("`{}` can not be read", from.shown()), &error);

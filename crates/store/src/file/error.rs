@@ -98,6 +98,25 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// Whether what is there is not what was durable: a negative answer about a ledger, where other errors are none.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. }
+            | Self::Unproven { .. }
+            | Self::BelowFloor { .. }
+            | Self::OtherHistory { .. }
+            | Self::Checkpoint { .. } => true,
+            Self::Locked { .. }
+            | Self::NetworkFileSystem { .. }
+            | Self::NotALedger { .. }
+            | Self::UnknownName { .. }
+            | Self::Io { .. } => false,
+        }
+    }
+}
+
 /// Adds the place to an error of the file system.
 pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + '_ {
     move |source| OpenError::Io { path: path.to_owned(), source }
