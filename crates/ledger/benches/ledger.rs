@@ -81,7 +81,9 @@ async fn company(path: &Path) -> Company<FileStore> {
 
 fn asked(company: &Company<FileStore>, number: u64) -> SignedStatement {
     let role = Role::new(&format!("role-{number}")).unwrap();
-    company.alice.state(AccessRequested { role, ..ask() }).sign().unwrap()
+    // Who asks for days saw what was recorded meanwhile.
+    let head = company.founded.ledger.head();
+    company.alice.state(AccessRequested { role, ..ask() }).seen(head).sign().unwrap()
 }
 
 /// What any recorder has to do, on one thread: check each signature strictly, seal behind the last entry, write, sync.
@@ -331,7 +333,7 @@ async fn sizes(entries: u64) {
                 .map(|asked| {
                     let withdrawn =
                         AccessWithdrawn { statement: asked.digest(), reason: Some(text("not needed")) };
-                    company.alice.state(withdrawn).sign().unwrap()
+                    company.alice.state(withdrawn).seen(ledger.head()).sign().unwrap()
                 })
                 .collect();
             let is_near = ledger.head().size + 6_400 > at;
