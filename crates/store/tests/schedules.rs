@@ -28,7 +28,7 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 const DIR: &str = "/access.ledger";
-const SCHEDULES: usize = 2_000;
+const SCHEDULES: usize = 2_500;
 const SOAK: usize = 200_000;
 /// How many threads change their order at most, where orders are tried by priority.
 const DEPTH: usize = 4;

@@ -182,13 +182,16 @@ fn compact_range_refuses_parts_that_cannot_be() {
 
 #[test]
 fn inclusion_holds_for_every_leaf_of_every_small_tree_and_nowhere_else() {
-    let tree = tree(64);
-    for size in 1..=64 {
+    let tree = tree(256);
+    for size in 1..=256 {
         let root = tree.root_at(size).unwrap();
         for index in 0..size {
             let proof = tree.prove_inclusion(index, size).unwrap();
             assert_eq!(proof.verify(leaf(index), root), Ok(()), "{index} of {size}");
             assert!(naive_inclusion(&proof, leaf(index), root));
+            if size > 64 {
+                continue;
+            }
             let moved = InclusionProof { index: (index + 1) % size, ..proof.clone() };
             for other in (0..64).filter(|other| *other != index) {
                 assert!(proof.verify(leaf(other), root).is_err(), "{other} for {index} of {size}");
@@ -203,8 +206,8 @@ fn inclusion_holds_for_every_leaf_of_every_small_tree_and_nowhere_else() {
 
 #[test]
 fn inclusion_refuses_every_near_miss() {
-    let tree = tree(16);
-    for size in 1..=16 {
+    let tree = tree(32);
+    for size in 1..=32 {
         let root = tree.root_at(size).unwrap();
         for index in 0..size {
             let proof = tree.prove_inclusion(index, size).unwrap();
@@ -254,15 +257,18 @@ fn inclusion_refuses_an_index_or_size_that_cannot_be() {
 
 #[test]
 fn consistency_holds_between_all_small_sizes_and_for_no_other_roots() {
-    let tree = tree(64);
-    let roots: Vec<NodeHash> = (0..=64).map(|size| tree.root_at(size).unwrap()).collect();
-    for new in 1..=64 {
+    let tree = tree(256);
+    let roots: Vec<NodeHash> = (0..=256).map(|size| tree.root_at(size).unwrap()).collect();
+    for new in 1..=256 {
         for old in 1..=new {
             let proof = tree.prove_consistency(old, new).unwrap();
             let (old_root, new_root) = (roots[old as usize], roots[new as usize]);
             assert_eq!(proof.verify(old_root, new_root), Ok(()), "{old} to {new}");
             assert_eq!(proof.verify_from_any(old_root, new_root), Ok(()), "{old} to {new}");
             assert!(old == new || naive_consistency(&proof, old_root, new_root));
+            if new > 64 {
+                continue;
+            }
             for other in (0..=64).filter(|other| *other != old) {
                 assert!(proof.verify(roots[other as usize], new_root).is_err(), "{other} for {old} to {new}");
             }
@@ -275,8 +281,8 @@ fn consistency_holds_between_all_small_sizes_and_for_no_other_roots() {
 
 #[test]
 fn consistency_refuses_every_near_miss() {
-    let tree = tree(16);
-    for new in 1..=16 {
+    let tree = tree(32);
+    for new in 1..=32 {
         for old in 1..=new {
             let proof = tree.prove_consistency(old, new).unwrap();
             let (old_root, new_root) = (tree.root_at(old).unwrap(), tree.root_at(new).unwrap());
