@@ -176,13 +176,23 @@ impl LedgerTable {
         batch: &Batch,
         terms: Terms,
     ) -> Result<(), AppendError> {
-        if self.put(connection, batch, terms, storing).await? == Appended::Now {
-            return Ok(());
+        let appended = self.put(connection, batch, terms, storing).await?;
+        if appended == Appended::Before {
+            // Somebody else's commit, perhaps one whose wait for the disk or for a standby was cut off: behind a commit of our own it is
+            // as durable as that one.
+            let touched =
+                sqlx::query(AssertSqlSafe(self.touch.clone())).bind(self.id).execute(&mut *connection).await;
+            touched.map_err(|error| AppendError::OutcomeUnknown(error.into()))?;
         }
-        // Somebody else's commit, perhaps one whose wait for the disk or for a standby was cut off: behind a commit of our own it is as
-        // durable as that one.
-        let touched = sqlx::query(AssertSqlSafe(self.touch.clone())).bind(self.id).execute(connection).await;
-        touched.map(drop).map_err(|error| AppendError::OutcomeUnknown(error.into()))
+        if appended == Appended::Before || terms.least == Durability::QuorumSync {
+            // Whoever takes the standbys out of the settings while a commit waits for one ends the wait, and the commit counts as done. What
+            // stands already was not compared with the settings at all.
+            let found = durability(connection).await;
+            let found = found.map_err(|error| AppendError::OutcomeUnknown(error.into()))?;
+            let kept = found.require(terms.least);
+            kept.map_err(|weak: TooWeak| AppendError::OutcomeUnknown(weak.into()))?;
+        }
+        Ok(())
     }
 
     /// Appends in somebody's transaction.

@@ -143,6 +143,7 @@ impl Writer {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(OpenError::Backend(error))) => StoreError::Unavailable(error.into()),
                 // Waiting does not help.
+                Ok(Err(OpenError::TooWeak(weak))) => return Err(StoreError::Unavailable(weak.into())),
                 Ok(Err(error)) => return Err(StoreError::Unavailable(error.into())),
                 Err(late) => return Err(StoreError::Unavailable(late.into())),
             };

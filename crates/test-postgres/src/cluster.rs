@@ -41,6 +41,58 @@ impl Cluster {
         cluster
     }
 
+    /// A standby that streams from this one, under the name `standby`.
+    ///
+    /// # Panics
+    /// Where it can not be made or does not start.
+    #[must_use]
+    pub fn standby(&self) -> Self {
+        let standby = Self::place(&self.programs);
+        let mut copying = standby.command("pg_basebackup");
+        copying.args(["-X", "stream", "-c", "fast", "-R", "--no-sync", "-D"]).arg(standby.data());
+        let port = self.port;
+        finish(
+            copying
+                .arg("-d")
+                .arg(format!("host=127.0.0.1 port={port} user=postgres application_name=standby")),
+        );
+        standby.start();
+        standby
+    }
+
+    /// Changes a setting for all sessions, also those that are open, and waits until it is in force.
+    ///
+    /// # Panics
+    /// Where the server refuses it.
+    pub fn set(&self, setting: &str, value: &str) {
+        self.sql(&format!("ALTER SYSTEM SET {setting} = '{value}'"));
+        self.sql("SELECT pg_reload_conf()");
+        self.wait_for(&format!("SELECT current_setting('{setting}') = '{value}'"));
+    }
+
+    /// Waits until a question is answered with yes.
+    ///
+    /// # Panics
+    /// Where it is not within a minute.
+    pub fn wait_for(&self, question: &str) {
+        for _ in 0..1_200 {
+            if self.sql(question).trim() == "t" {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("`{question}` is not so: {}", self.log());
+    }
+
+    /// Makes this standby a server that takes writes.
+    ///
+    /// # Panics
+    /// Where it does not become one.
+    pub fn promote(&self) {
+        self.sql("SELECT pg_promote()");
+        self.wait_for("SELECT NOT pg_is_in_recovery()");
+    }
+
     /// A directory and a port.
     fn place(programs: &Path) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -95,7 +147,8 @@ impl Cluster {
         let mut server = self.command("postgres");
         server.arg("-D").arg(self.data()).arg("-k").arg(&self.dir);
         server.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
-        for setting in ["shared_buffers=32MB", "max_connections=100", "wal_level=replica", "fsync=on"] {
+        // What is given here, no test can change while it runs: `fsync` is on by itself.
+        for setting in ["shared_buffers=32MB", "max_connections=100", "wal_level=replica"] {
             server.args(["-c", setting]);
         }
         server.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
