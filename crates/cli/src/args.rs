@@ -73,8 +73,8 @@ pub(crate) enum Command {
 /// Which ledger, and what it is held against.
 #[derive(Debug, Args)]
 pub(crate) struct Reading {
-    /// The ledger: its directory, its file NAME.jsonl, or an address like sqlite:FILE#NAME or postgres://HOST/DATABASE#NAME. The checkpoint
-    /// that lies with it is checked too.
+    /// The ledger: its directory, its file NAME.jsonl, or an address: sqlite:FILE#NAME, postgres://HOST/DATABASE#NAME or
+    /// s3://BUCKET/PREFIX. The checkpoint that lies with it is checked too.
     #[arg(value_name = "LEDGER")]
     pub(crate) path: PathBuf,
     /// The id that the ledger must have, known from elsewhere: the one thing to pin.
@@ -115,7 +115,7 @@ pub(crate) struct AsOf {
     The ledger id that it prints is what auditors pin: hand it out by other ways than the ledger.")]
 pub(crate) struct Init {
     /// Where it is to be; nothing may stand there. A name that ends in `.jsonl` is one file, sqlite:FILE#NAME and
-    /// postgres://HOST/DATABASE#NAME are in a database, any other is a directory.
+    /// postgres://HOST/DATABASE#NAME are in a database, s3://BUCKET/PREFIX is in object storage, any other is a directory.
     #[arg(value_name = "LEDGER")]
     pub(crate) path: PathBuf,
     /// The bare name of the ledger.

@@ -58,7 +58,7 @@ fn addresses_that_lead_nowhere_are_told() {
         verify("sqlite:access.db"),
         verify("postgres://ann:hunter2@127.0.0.1:1/x#access"),
         verify("postgres://ann:a/hunter2@127.0.0.1:1/x#access"),
-        verify("s3://bucket/access"),
+        verify("s3:///access"),
         verify("mysql://ann:hunter2@db.example/x"),
         world.ask("verify", &[]),
     );

@@ -35,6 +35,8 @@ mod names;
 mod options;
 mod piece;
 mod probe;
+#[cfg(feature = "s3")]
+pub mod s3;
 mod snapshots;
 mod store;
 

@@ -6,7 +6,7 @@
 //! | `file:DIR` | in a directory |
 //! | `sqlite:FILE#LEDGER` | in a SQLite database, under a name (feature `sqlite`) |
 //! | `postgres://...#LEDGER` | in a PostgreSQL database, under a name (feature `postgres`) |
-//! | `s3://BUCKET/PREFIX` | in object storage (read, not built in yet) |
+//! | `s3://BUCKET/PREFIX` | in object storage, in a bucket of S3 or of a service that speaks like it (feature `object`) |
 //! | `memory:` | in this process, and gone with it |
 //!
 //! ```

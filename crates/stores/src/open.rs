@@ -37,7 +37,7 @@ impl Options {
 
 /// Opens the store at an address.
 ///
-/// A PostgreSQL store is to be used within the Tokio runtime that it was opened in.
+/// A store in PostgreSQL or in object storage is to be used within the Tokio runtime that it was opened in.
 ///
 /// # Errors
 /// [`OpenError`].
@@ -74,6 +74,22 @@ pub async fn open(address: &Address, options: &Options) -> Result<AnyStore, Open
         }
         #[cfg(not(feature = "postgres"))]
         Address::Postgres { .. } => Err(OpenError::NotBuiltIn { scheme: "postgres" }),
+        #[cfg(feature = "object")]
+        Address::Object { bucket, prefix } => {
+            let mut how = countersign_object::Options::new();
+            if options.existing {
+                how = how.existing();
+            }
+            let objects = countersign_object::s3::bucket(bucket)
+                .map_err(|source| OpenError::Bucket { bucket: bucket.clone(), source })?;
+            let opened = if options.read_only {
+                how.open_read_only(objects, prefix).await
+            } else {
+                how.open(objects, prefix).await
+            };
+            Ok(AnyStore::new(opened?))
+        }
+        #[cfg(not(feature = "object"))]
         Address::Object { .. } => Err(OpenError::NotBuiltIn { scheme: "s3" }),
     }
 }
@@ -137,6 +153,20 @@ pub enum OpenError {
     #[cfg(feature = "postgres")]
     #[error(transparent)]
     Postgres(#[from] countersign_postgres::OpenError),
+    /// What the environment says of the service can not be.
+    #[cfg(feature = "object")]
+    #[error("the bucket `{}` can not be asked for", .bucket.escape_debug())]
+    Bucket {
+        /// The bucket.
+        bucket: String,
+        /// Why.
+        #[source]
+        source: countersign_object::object_store::Error,
+    },
+    /// The ledger in object storage can not be opened.
+    #[cfg(feature = "object")]
+    #[error(transparent)]
+    Object(#[from] countersign_object::OpenError),
 }
 
 impl OpenError {
@@ -153,6 +183,8 @@ impl OpenError {
             ),
             #[cfg(feature = "postgres")]
             Self::Postgres(error) => error.is_absent(),
+            #[cfg(feature = "object")]
+            Self::Object(error) => error.is_absent(),
             _ => false,
         }
     }
@@ -172,6 +204,8 @@ impl OpenError {
             ),
             #[cfg(feature = "postgres")]
             Self::Postgres(error) => error.is_damage(),
+            #[cfg(feature = "object")]
+            Self::Object(error) => error.is_damage(),
             _ => false,
         }
     }
@@ -183,13 +217,15 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_built_in_is_refused_by_name() {
-        for (text, wanted) in [
+        let cases: &[(&str, &str)] = &[
             #[cfg(not(feature = "postgres"))]
             ("postgres://ann:hunter2@db.example/x#access", "postgres"),
+            #[cfg(not(feature = "object"))]
             ("s3://bucket/a", "s3"),
-        ] {
+        ];
+        for (text, wanted) in cases {
             let refused = open(&text.parse().unwrap(), &Options::new()).await.unwrap_err();
-            assert!(matches!(refused, OpenError::NotBuiltIn { scheme } if scheme == wanted), "{refused:?}");
+            assert!(matches!(refused, OpenError::NotBuiltIn { scheme } if scheme == *wanted), "{refused:?}");
         }
         let refused = open(&"/nowhere/access.jsonl".parse().unwrap(), &Options::new()).await;
         assert!(matches!(refused, Err(OpenError::OneFile { .. })));
