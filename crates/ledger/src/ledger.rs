@@ -25,6 +25,7 @@ use crate::recording::{Recording, SnapshotStatus};
 use crate::replica::{Follow, Replica};
 use crate::shared::Shared;
 use crate::view::View;
+use crate::watch::Reply;
 use crate::writer::{Intake, Job, Submission, Writer};
 
 /// How many signatures are checked at most in the thread of the future that submits, where nobody else waits: some 0.1 ms.
@@ -172,11 +173,11 @@ impl<S: Store> Ledger<S> {
         let mut answers = Vec::with_capacity(statements.len());
         for signed in statements {
             let digest = signed.digest();
-            let (reply, answer) = oneshot::channel();
+            let (reply, answer) = Reply::new(self.recording.shared.watch.clone(), digest);
             answers.push((digest, answer));
             match self.place() {
                 Ok(permit) => unverified.push(Unverified { signed, reply, permit }),
-                Err(error) => drop(reply.send(Err(error))),
+                Err(error) => reply.send(Err(error)),
             }
         }
         self.verify_and_hand_in(unverified);
@@ -214,7 +215,7 @@ impl<S: Store> Ledger<S> {
                     }
                     Err(error) => {
                         drop(permit);
-                        let _: Result<_, _> = reply.send(Err(error));
+                        reply.send(Err(error));
                     }
                 }
             }
@@ -365,7 +366,7 @@ impl<S: Store> Ledger<S> {
 /// A statement that nobody has verified yet, and who waits for what becomes of it.
 struct Unverified {
     signed: SignedStatement,
-    reply: oneshot::Sender<Result<Receipt, SubmitError>>,
+    reply: Reply,
     permit: OwnedSemaphorePermit,
 }
 

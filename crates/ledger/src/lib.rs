@@ -49,6 +49,7 @@ mod enforcer;
 mod error;
 mod feed;
 mod ledger;
+pub mod metrics;
 mod opening;
 mod past;
 mod rebuilding;
@@ -60,6 +61,7 @@ mod shared;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod view;
+mod watch;
 mod writer;
 
 pub use author::{Author, Draft};

@@ -17,6 +17,7 @@ use crate::commitment::Commitments;
 use crate::error::{Ended, ReplayError};
 use crate::rebuilding::{Rebuilt, fold_up_to_view};
 use crate::view::View;
+use crate::watch::Watch;
 
 /// Most entries that are read and judged in one go.
 pub(crate) const CHUNK: usize = 1024;
@@ -24,6 +25,7 @@ pub(crate) const CHUNK: usize = 1024;
 pub(crate) struct Shared<S> {
     pub(crate) store: S,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) watch: Arc<Watch>,
     view: ArcSwap<View>,
     progress: watch::Sender<Progress>,
     /// The monotonic clock, in milliseconds, when the view was last known to be the store's newest state.
@@ -50,6 +52,7 @@ impl<S: Store> Shared<S> {
         let (progress, _) = watch::channel(Progress { head: view.head(), ended: false, stuck: false });
         Self {
             store,
+            watch: Arc::new(Watch::new(clock.clone())),
             clock,
             view: ArcSwap::from_pointee(view),
             progress,
@@ -74,6 +77,7 @@ impl<S: Store> Shared<S> {
     /// Shows a view to readers, then wakes who waits for it. Only what the store acknowledged is ever shown.
     pub(crate) fn publish(&self, view: View) {
         let head = view.head();
+        self.watch.published(&view);
         self.view.store(Arc::new(view));
         self.progress.send_modify(|progress| progress.head = head);
     }
@@ -143,6 +147,7 @@ impl<S: Store> Shared<S> {
                 let found = self.store.head().await?;
                 if found == known {
                     self.confirm(started);
+                    self.watch.behind(0);
                     return Ok(grew);
                 }
                 if found.size <= known.size {
@@ -150,6 +155,7 @@ impl<S: Store> Shared<S> {
                 }
                 continue;
             }
+            self.watch.behind(chunk.len() as u64);
             let extended = spawn_blocking(move || view.extended(&chunk, &mut Commitments::default()));
             self.publish(extended.await.map_err(|_| ReplayError::Lost)??);
             grew = true;

@@ -26,6 +26,7 @@ use crate::recording::Recording;
 use crate::replica::more;
 use crate::shared::Shared;
 use crate::view::View;
+use crate::watch::Reply;
 
 /// How often a batch whose outcome is unknown is appended again before its authors are told so.
 const ATTEMPTS: u32 = 6;
@@ -50,7 +51,7 @@ pub(crate) enum Job {
 /// A verified statement and who waits for what becomes of it. It goes its way whether or not anybody still waits.
 pub(crate) struct Submission {
     pub(crate) statement: VerifiedStatement,
-    pub(crate) reply: oneshot::Sender<Result<Receipt, SubmitError>>,
+    pub(crate) reply: Reply,
     /// Its place in the queue, given back with the answer.
     pub(crate) permit: OwnedSemaphorePermit,
     /// Its place in the order of arrival.
@@ -60,8 +61,7 @@ pub(crate) struct Submission {
 impl Submission {
     fn answer(self, answer: Result<Receipt, SubmitError>) {
         drop(self.permit);
-        // Nobody may be waiting any more; the statement is recorded all the same.
-        let _ = self.reply.send(answer);
+        self.reply.send(answer);
     }
 }
 
@@ -265,6 +265,7 @@ impl<S: Store> Writer<S> {
                     let durability = self.shared().store.durability();
                     self.shared().publish(judged.view);
                     self.shared().confirm(started);
+                    self.shared().watch.appended(judged.entries.len(), started);
                     self.settle();
                     for (entry, submissions) in judged.entries.iter().zip(judged.waiting) {
                         let receipt = Receipt::of(entry.entry(), durability);
@@ -279,6 +280,7 @@ impl<S: Store> Writer<S> {
                     (staged, races) = (next, 0);
                 }
                 Appended::LostRace(unknown) => {
+                    self.shared().watch.lost_race();
                     // The first entries of it may stand, with another recorder's behind them.
                     self.unsettled.extend(unknown);
                     pending.extend(judged.into_submissions());
@@ -322,7 +324,9 @@ impl<S: Store> Writer<S> {
         is_open: bool,
     ) -> (Appended, Option<Judged>) {
         let shared = self.shared().clone();
+        let first = judged.entries[0].entry().seq();
         let append = append(&shared, &judged.entries);
+        let append = shared.watch.append(first, judged.entries.len(), append);
         tokio::pin!(append);
         let mut next: Option<Judged> = None;
         loop {
@@ -408,7 +412,7 @@ impl<S: Store> Writer<S> {
                     // It stands in the store, behind what is not followed here.
                     Err(_) => Err(SubmitError::OutcomeUnknown { digest }),
                 };
-                let _ = reply.send(receipt);
+                reply.send(receipt);
             }
         });
     }
