@@ -5,11 +5,11 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use countersign_store::conformance::Told;
 
-use crate::{Said, signal};
+use crate::{Said, now, signal};
 
 /// Nothing that is waited for takes so long, on whatever machine.
 const LONGEST: Duration = Duration::from_secs(90);
@@ -179,9 +179,4 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "how long a test waits is no business of the rules")]
-fn now() -> Instant {
-    Instant::now()
 }

@@ -145,6 +145,13 @@ pub fn assert_kept<'a>(
     assert!(findings.is_empty(), "{what}: {findings:?}, of {} entries, after {told:?}", entries.len());
 }
 
+/// What a test measures by how long it runs or waits.
+#[expect(clippy::disallowed_methods, reason = "how long a test takes is no business of the rules")]
+#[must_use]
+pub fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
 /// A directory for one test, removed when it is dropped.
 #[derive(Debug)]
 pub struct Folder(PathBuf);

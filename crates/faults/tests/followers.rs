@@ -7,9 +7,9 @@ use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use countersign_faults::{Folder, Said, assert_kept, count, entries_in, is_soak};
+use countersign_faults::{Folder, Said, assert_kept, count, entries_in, is_soak, now};
 use countersign_store::conformance::Told;
 
 const RECORDER: &str = env!("CARGO_BIN_EXE_fault-recorder");
@@ -23,7 +23,7 @@ fn followers_in_other_processes_see_whole_durable_entries_through_rolls_and_reco
     let store = folder.path().join("ledger");
     let mut following: Vec<Child> = (0..followers).map(|_| follow(&store)).collect();
     let (mut told, mut cuts, mut kills) = (Vec::new(), 0, 0);
-    let (start, mut run) = (Instant::now(), 0);
+    let (start, mut run) = (now(), 0);
     while start.elapsed() < Duration::from_secs(seconds) {
         let mut recorder = record(&store, run, 200);
         // At another moment of its life each time.
