@@ -77,7 +77,20 @@ impl Bucket {
         folder: &Path,
         read: impl Fn(&Names, &Path) -> Option<T>,
     ) -> Result<Vec<T>, StoreError> {
-        let listed = self.objects.list(Some(folder));
+        self.list_behind(folder, None, read).await
+    }
+
+    /// The same, of the names that sort behind one.
+    pub(crate) async fn list_behind<T>(
+        &self,
+        folder: &Path,
+        behind: Option<&Path>,
+        read: impl Fn(&Names, &Path) -> Option<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let listed = match behind {
+            None => self.objects.list(Some(folder)),
+            Some(behind) => self.objects.list_with_offset(Some(folder), behind),
+        };
         let mut names: Vec<_> =
             listed.map_ok(|object| object.location).try_collect().await.map_err(unavailable)?;
         names.sort();

@@ -25,10 +25,14 @@
 //! of those who try have that name. So whoever was slow, slept, was killed or had his request held up on its way finds the name taken, or takes
 //! it: there is no third way, and no lock, lease or clock that could fail. What lies under another name than the next was made by
 //! nobody who keeps to this, and is named as damage.
+//!
+//! It is also why bundles, which hold the entries of many objects for those who read, never take their place: a name that is free again is
+//! free for a writer that was held up.
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod bucket;
+mod bundle;
 mod error;
 mod known;
 mod names;

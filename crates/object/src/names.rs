@@ -1,5 +1,6 @@
 //! What the objects of a ledger are called.
 
+use countersign_core::entry::Head;
 use object_store::path::Path;
 
 /// The names below the prefix of one ledger. Positions have 20 digits, so that names sort as positions do.
@@ -9,6 +10,7 @@ pub(crate) struct Names {
 }
 
 const ENTRIES: (&str, &str) = ("entries", ".jsonl");
+const BUNDLES: &str = "bundles";
 const CHECKPOINTS: (&str, &str) = ("checkpoints", ".checkpoint");
 const SNAPSHOTS: (&str, &str) = ("snapshots", ".snapshots");
 
@@ -35,6 +37,40 @@ impl Names {
     /// The position in the name of an object of entries; none where it is no such name.
     pub(crate) fn first_entry(&self, name: &Path) -> Option<u64> {
         self.number(ENTRIES, name)
+    }
+
+    /// Where the bundles are.
+    pub(crate) fn bundles(&self) -> Path {
+        self.prefix.clone().join(BUNDLES)
+    }
+
+    /// The bundle of the entries from a position up to a head.
+    pub(crate) fn bundle(&self, first: u64, head: Head) -> Path {
+        self.bundle_with(first, head, ".jsonl")
+    }
+
+    /// Its index.
+    pub(crate) fn index(&self, first: u64, head: Head) -> Path {
+        self.bundle_with(first, head, ".index")
+    }
+
+    fn bundle_with(&self, first: u64, head: Head, suffix: &str) -> Path {
+        self.bundles().join(format!("{first:020}-{:020}-{}{suffix}", head.size, head.leaf))
+    }
+
+    /// What the name of a bundle or of its index says: the position of the first entry and the head right after the last one; and of which of
+    /// the two it is the name.
+    pub(crate) fn bundled(&self, name: &Path) -> Option<(u64, Head, bool)> {
+        let file = name.filename()?;
+        let (stem, is_bundle) = match (file.strip_suffix(".jsonl"), file.strip_suffix(".index")) {
+            (Some(stem), _) => (stem, true),
+            (None, stem) => (stem?, false),
+        };
+        let mut parts = stem.split('-');
+        let first = parts.next()?.parse().ok()?;
+        let head = Head { size: parts.next()?.parse().ok()?, leaf: parts.next()?.parse().ok()? };
+        let made = if is_bundle { self.bundle(first, head) } else { self.index(first, head) };
+        (made == *name && first < head.size).then_some((first, head, is_bundle))
     }
 
     /// Where the checkpoints are.
@@ -112,6 +148,26 @@ mod tests {
             "acme/entries/00000000000000001234.jsonl",
         ] {
             assert_eq!(names.first_entry(&Path::from(near)), None, "case: {near}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_bundle_has_one_meaning_and_near_misses_have_none() {
+        let names = Names::below(Path::ROOT);
+        let leaf = "0123456789abcdef".repeat(4);
+        let head = Head { size: 12, leaf: leaf.parse().unwrap() };
+        assert_eq!(names.bundled(&names.bundle(5, head)), Some((5, head, true)));
+        assert_eq!(names.bundled(&names.index(5, head)), Some((5, head, false)));
+        let (five, twelve) = ("00000000000000000005", "00000000000000000012");
+        for near in [
+            format!("bundles/{five}-{twelve}-{leaf}"),
+            format!("bundles/{five}-{twelve}-{}.jsonl", leaf.to_uppercase()),
+            format!("bundles/{five}-{twelve}-{leaf}-.jsonl"),
+            format!("bundles/{twelve}-{twelve}-{leaf}.jsonl"),
+            format!("bundles/5-12-{leaf}.jsonl"),
+            format!("entries/{five}-{twelve}-{leaf}.jsonl"),
+        ] {
+            assert_eq!(names.bundled(&Path::from(near.as_str())), None, "case: {near}");
         }
     }
 

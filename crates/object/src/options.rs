@@ -13,18 +13,19 @@ use crate::known::Known;
 use crate::names::Names;
 use crate::piece::Piece;
 use crate::store::Shared;
-use crate::{BucketStore, OpenError, probe};
+use crate::{BucketStore, OpenError, bundle, probe};
 
-/// How many objects are read at once at opening.
-const AT_ONCE: usize = 16;
+/// How many objects are asked for at once.
+pub(crate) const AT_ONCE: usize = 16;
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
 pub struct Options {
-    durability: Durability,
+    pub(crate) durability: Durability,
     existing: bool,
-    poll: Duration,
-    keep: usize,
+    pub(crate) poll: Duration,
+    pub(crate) keep: usize,
+    pub(crate) bundle: usize,
 }
 
 impl Options {
@@ -37,6 +38,7 @@ impl Options {
             existing: false,
             poll: Duration::from_secs(1),
             keep: 16 << 20,
+            bundle: 512,
         }
     }
 
@@ -65,6 +67,13 @@ impl Options {
     #[must_use]
     pub fn keep(mut self, bytes: usize) -> Self {
         self.keep = bytes;
+        self
+    }
+
+    /// Of how many objects a writer makes a bundle, so that readers need not get each of them: at least one. Without it, of 512, or of fewer that have 8 MiB.
+    #[must_use]
+    pub fn bundle(mut self, objects: usize) -> Self {
+        self.bundle = objects.max(1);
         self
     }
 
@@ -99,7 +108,7 @@ impl Options {
         let bucket = Bucket { objects, names: Names::below(path) };
         // Before the entries: what is put after they were listed may be over more.
         let checkpoints = bucket.list(&bucket.names.checkpoints(), Names::checkpoint_size).await?;
-        let known = read(&bucket, self.keep).await?;
+        let (known, bundles_fit) = known(&bucket, self.keep).await?;
         let entries = known.head().size;
         if let Some(floor) = checkpoints.last().copied().filter(|floor| *floor > entries) {
             return Err(OpenError::BelowFloor { entries, floor });
@@ -110,7 +119,17 @@ impl Options {
         if writable {
             probe::probe(&bucket).await?;
         }
-        Ok(BucketStore::new(Shared::new(bucket, known, self.durability, self.poll, self.keep, writable)))
+        let mut options = self.clone();
+        if !bundles_fit {
+            // More of them would not make it better.
+            options.bundle = 0;
+        }
+        let shared = Shared::new(bucket, known, options, writable);
+        if writable {
+            // Those who never stay open long have no other time for it. Without bundles everything is as true, and slower.
+            let _ = shared.bundle().await;
+        }
+        Ok(BucketStore::new(shared))
     }
 }
 
@@ -120,10 +139,31 @@ impl Default for Options {
     }
 }
 
-/// Follows the chain of names to its end; refused where an object of entries is not on it.
-async fn read(bucket: &Bucket, keep: usize) -> Result<Known, StoreError> {
-    let listed = bucket.list(&bucket.names.entries(), Names::first_entry).await?;
-    let mut known = Known::default();
+/// Follows the chain of names to its end, from the last bundle on; and whether bundles and objects fit together. Where they do not, the objects
+/// decide.
+async fn known(bucket: &Bucket, keep: usize) -> Result<(Known, bool), StoreError> {
+    let listed = bucket.list(&bucket.names.bundles(), Names::bundled).await?;
+    let bundles: Vec<_> = (listed.into_iter())
+        .filter_map(|(first, head, is_bundle)| is_bundle.then_some((first, head)))
+        .collect();
+    let bundles = bundle::path(&bundles);
+    let are_sound = bundles.is_some();
+    if let Some(bundles) = bundles.filter(|bundles| !bundles.is_empty()) {
+        match read(bucket, Known::of(bundles), keep).await {
+            // An object that stands behind the last bundle shows by its leaf hash that this one is of this ledger.
+            Ok(known) if !known.tail().is_empty() => return Ok((known, true)),
+            Ok(_) | Err(StoreError::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        return Ok((read(bucket, Known::default(), keep).await?, false));
+    }
+    Ok((read(bucket, Known::default(), keep).await?, are_sound))
+}
+
+/// Reads the objects behind what is known; refused where one is not on the chain.
+async fn read(bucket: &Bucket, mut known: Known, keep: usize) -> Result<Known, StoreError> {
+    let behind = known.head().size.checked_sub(1).map(|last| bucket.names.entries_from(last));
+    let listed = bucket.list_behind(&bucket.names.entries(), behind.as_ref(), Names::first_entry).await?;
     // The objects come ahead of their turn, and are held against their place when it comes.
     let mut ahead = stream::iter(listed.iter().copied())
         .map(|first| async move { Piece::bytes(bucket, first).await.map(|bytes| (first, bytes)) })

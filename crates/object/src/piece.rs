@@ -10,7 +10,7 @@ use crate::bucket::{Bucket, Got};
 /// Most bytes that are put into one object, unless the first entry alone has more.
 pub(crate) const MAX_OBJECT_LEN: usize = 8 << 20;
 /// Most bytes that are taken in of one.
-const MAX_TAKEN: u64 = (MAX_OBJECT_LEN + MAX_ENTRY_LEN + 1) as u64;
+pub(crate) const MAX_TAKEN: u64 = (MAX_OBJECT_LEN + MAX_ENTRY_LEN + 1) as u64;
 
 /// Entries that stand one behind the other.
 #[derive(Debug, Clone)]

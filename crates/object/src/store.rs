@@ -1,6 +1,7 @@
 //! The handle: it creates objects behind the last one, and reads those that are there.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,14 +13,18 @@ use countersign_store::{
     AppendError, Batch, Durability, EntryBytes, Found, Growth, NoteBytes, SnapshotSet, Store, StoreError,
     checkpoint_size,
 };
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::path::Path;
+use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use crate::bucket::{Bucket, Created, Got};
-use crate::known::{Known, Located};
+use crate::bundle::{self, Index};
+use crate::known::{Kind, Known, Located, Span};
 use crate::names::Names;
+use crate::options::AT_ONCE;
 use crate::piece::{Piece, object_of};
-use crate::snapshots;
+use crate::{Options, snapshots};
 
 /// How often something is looked for again that is there by its name and is gone when it is asked for.
 const ATTEMPTS: u32 = 8;
@@ -38,28 +43,119 @@ pub struct BucketStore(Arc<Shared>);
 
 pub(crate) struct Shared {
     bucket: Bucket,
-    durability: Durability,
-    poll: Duration,
-    keep: usize,
+    options: Options,
     writable: bool,
     known: Mutex<Known>,
     /// How many entries the checkpoint is over that this store put or found.
     checkpoint: Mutex<Option<u64>>,
     growth: Growth,
+    /// Whether a task makes bundles.
+    bundling: AtomicBool,
 }
 
 impl Shared {
-    pub(crate) fn new(
-        bucket: Bucket,
-        known: Known,
-        durability: Durability,
-        poll: Duration,
-        keep: usize,
-        writable: bool,
-    ) -> Self {
+    pub(crate) fn new(bucket: Bucket, known: Known, options: Options, writable: bool) -> Self {
         let growth = Growth::new(known.head().size);
         let (known, checkpoint) = (Mutex::new(known), Mutex::new(None));
-        Self { bucket, durability, poll, keep, writable, known, checkpoint, growth }
+        Self { bucket, options, writable, known, checkpoint, growth, bundling: AtomicBool::new(false) }
+    }
+
+    /// Makes the bundles that are due.
+    pub(crate) async fn bundle(&self) -> Result<(), StoreError> {
+        loop {
+            let Some(spans) = self.known().due(self.options.bundle) else { return Ok(()) };
+            let mut pieces = Vec::with_capacity(spans.len());
+            for span in spans {
+                let held = self.known().piece(span);
+                pieces.push(match held {
+                    Some(piece) => piece,
+                    None => self.fetch(span).await?,
+                });
+            }
+            if let Some((bundle, index)) = bundle::make(&self.bucket, &pieces).await? {
+                self.known().bundle(bundle, index);
+            }
+        }
+    }
+
+    /// The entries of an object that was read before.
+    async fn fetch(&self, span: Span) -> Result<Piece, StoreError> {
+        let piece = Piece::fetch(&self.bucket, span.after).await?;
+        let piece = piece.ok_or_else(|| damaged(span.after.size, "its object is gone"))?;
+        if piece.head != span.head {
+            return Err(damaged(span.after.size, "its object is another one than before"));
+        }
+        Ok(piece)
+    }
+
+    /// Takes the objects again in place of a bundle that is not there, or is not what its name says.
+    async fn unbundle(&self, bundle: Span) -> Result<(), StoreError> {
+        let (mut objects, mut after) = (Vec::new(), bundle.after);
+        while after.size < bundle.head.size {
+            let piece = Piece::fetch(&self.bucket, after).await?;
+            let piece = piece.ok_or_else(|| damaged(after.size, "its object is gone"))?;
+            after = piece.head;
+            objects.push(Span::of(&piece));
+        }
+        if after != bundle.head {
+            return Err(damaged(bundle.after.size, "its objects are others than what stands behind them"));
+        }
+        self.known().unbundle(bundle, objects);
+        Ok(())
+    }
+
+    /// Which statements are in a bundle.
+    async fn index(&self, bundle: Span) -> Result<Arc<Index>, StoreError> {
+        let index = match bundle::index(&self.bucket, bundle).await? {
+            Some(index) => index,
+            None => {
+                let (mut digests, mut seq) = (Vec::new(), bundle.after.size);
+                while seq < bundle.head.size {
+                    let left = usize::try_from(bundle.head.size - seq).unwrap_or(usize::MAX);
+                    for bytes in self.read(seq, left).await? {
+                        let entry = Entry::parse(bytes)
+                            .map_err(|fault| damaged(seq, &format!("it is no entry: {fault}")))?;
+                        digests.push(entry.signed().digest());
+                        seq += 1;
+                    }
+                }
+                Index::of(&digests, bundle.after.size)
+            }
+        };
+        let index = Arc::new(index);
+        self.known().index(bundle, index.clone());
+        Ok(index)
+    }
+
+    /// The first entry in a bundle whose statement has this digest.
+    async fn find_bundled(
+        &self,
+        digest: StatementDigest,
+        bundles: Vec<(Span, Option<Arc<Index>>)>,
+    ) -> Result<Option<Found>, StoreError> {
+        let mut indexes = stream::iter(bundles)
+            .map(|(bundle, index)| async move {
+                match index {
+                    Some(index) => Ok(index),
+                    None => self.index(bundle).await,
+                }
+            })
+            .buffered(AT_ONCE);
+        while let Some(index) = indexes.try_next().await? {
+            for seq in index.candidates(&digest) {
+                let found = self.found(seq).await?;
+                if Entry::parse(found.bytes.clone()).is_ok_and(|entry| entry.signed().digest() == digest) {
+                    return Ok(Some(found));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn found(&self, seq: u64) -> Result<Found, StoreError> {
+        let bytes = self.read(seq, 1).await?.into_iter().next();
+        let bytes = bytes.ok_or_else(|| damaged(seq, "the entry is not there"))?;
+        Ok(Found { seq, bytes })
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -70,7 +166,7 @@ impl Shared {
     fn learn(&self, piece: Piece) {
         let size = {
             let mut known = self.known();
-            known.learn(piece, self.keep);
+            known.learn(piece, self.options.keep);
             known.head().size
         };
         // Outside the lock: a waker may run its task at once.
@@ -121,8 +217,7 @@ impl Shared {
     }
 
     async fn leaf_at(&self, seq: u64) -> Result<LeafHash, StoreError> {
-        let found = self.read(seq, 1).await?;
-        found.first().map(|bytes| leaf_hash(bytes)).ok_or_else(|| damaged(seq, "the entry is not there"))
+        Ok(leaf_hash(&self.found(seq).await?.bytes))
     }
 
     /// As [`Store::read`].
@@ -141,12 +236,14 @@ impl Shared {
                     followed = true;
                 }
                 Located::In(span) => {
-                    let piece = Piece::fetch(&self.bucket, span.after).await?;
-                    let piece = piece.ok_or_else(|| damaged(span.after.size, "its object is gone"))?;
-                    if piece.head != span.head {
-                        return Err(damaged(span.after.size, "its object is another one than before"));
+                    let piece = match span.kind {
+                        Kind::Object => Some(self.fetch(span).await?),
+                        Kind::Bundle => bundle::fetch(&self.bucket, span).await?,
+                    };
+                    match piece {
+                        Some(piece) => self.known().remember(piece),
+                        None => self.unbundle(span).await?,
                     }
-                    self.known().remember(piece);
                 }
             }
         }
@@ -174,6 +271,20 @@ impl BucketStore {
         Self(Arc::new(shared))
     }
 
+    /// Has the bundles that are due made by a task of its own: nobody waits for them, and who is cut off leaves nothing undone that matters.
+    fn bundle_beside(&self) {
+        let shared = self.0.clone();
+        let Ok(runtime) = Handle::try_current() else { return };
+        let is_due = shared.known().due(shared.options.bundle).is_some();
+        if is_due && !shared.bundling.swap(true, Ordering::AcqRel) {
+            drop(runtime.spawn(async move {
+                // Without them everything is as true, and slower. The next append tries again.
+                let _ = shared.bundle().await;
+                shared.bundling.store(false, Ordering::Release);
+            }));
+        }
+    }
+
     /// What the names of its objects start with.
     #[must_use]
     pub fn prefix(&self) -> &Path {
@@ -185,14 +296,14 @@ impl fmt::Debug for BucketStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BucketStore")
             .field("prefix", &self.prefix().as_ref())
-            .field("durability", &self.0.durability)
+            .field("durability", &self.0.options.durability)
             .finish_non_exhaustive()
     }
 }
 
 impl Store for BucketStore {
     fn durability(&self) -> Durability {
-        self.0.durability
+        self.0.options.durability
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
@@ -222,6 +333,7 @@ impl Store for BucketStore {
                 });
             };
             if missing.is_empty() {
+                self.bundle_beside();
                 return Ok(batch.head());
             }
             let (entries, bytes) = object_of(missing);
@@ -237,25 +349,28 @@ impl Store for BucketStore {
 
     async fn find(&self, digest: StatementDigest) -> Result<Option<Found>, StoreError> {
         let shared = &*self.0;
-        let known = shared.known().place_of(digest);
-        let place = match known {
-            Some(place) => Some(place),
-            None => {
-                shared.follow().await?;
-                shared.known().place_of(digest)
-            }
+        let is_known = shared.known().place_of(digest).is_some();
+        if !is_known {
+            shared.follow().await?;
+        }
+        // At one moment: what is bundled meanwhile goes from the one to the other.
+        let (place, bundles) = {
+            let known = shared.known();
+            (known.place_of(digest), known.bundles())
         };
-        let Some(seq) = place else { return Ok(None) };
-        let bytes = shared.read(seq, 1).await?.into_iter().next();
-        let bytes = bytes.ok_or_else(|| damaged(seq, "the entry is not there"))?;
-        Ok(Some(Found { seq, bytes }))
+        // A statement that stands twice, which no ledger makes, is in the bundles first.
+        match (shared.find_bundled(digest, bundles).await?, place) {
+            (Some(found), _) => Ok(Some(found)),
+            (None, Some(seq)) => shared.found(seq).await.map(Some),
+            (None, None) => Ok(None),
+        }
     }
 
     async fn wait(&self, size: u64) {
         let shared = &*self.0;
         let looking = async {
             loop {
-                sleep(shared.poll).await;
+                sleep(shared.options.poll).await;
                 // A hint: whoever waits for it looks for themselves, and is told what fails.
                 let _ = shared.follow().await;
             }
