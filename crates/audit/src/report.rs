@@ -429,7 +429,6 @@ struct JsonReport<'a> {
     fault: Option<JsonFault<'a>>,
     warnings: &'a [Warning],
     claims: &'a [Claim],
-    #[serde(skip_serializing_if = "Option::is_none")]
     directory: Option<&'a Inventory>,
 }
 
@@ -442,11 +441,8 @@ struct JsonQuorum {
 #[derive(Serialize)]
 struct JsonFault<'a> {
     seq: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
     segment: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     offset: Option<u64>,
     code: String,
     detail: &'a str,

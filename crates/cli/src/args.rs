@@ -232,13 +232,25 @@ impl Sign {
     }
 }
 
+/// How a directory is opened for writing, where the careful way refuses.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct Opening {
+    /// Cut what a loss of power may have left: in the directory that is written, from the first whole line on that is no entry, where no
+    /// checkpoint and no note of the writer proves that it was one. What is cut is kept aside.
+    #[arg(long)]
+    pub(crate) cut_unproven: bool,
+    /// Write a directory on a network file system too, whose locks and syncs are another machine's word.
+    #[arg(long)]
+    pub(crate) allow_network_file_system: bool,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     countersign submit access.ledger --key recorder.key request.signed approval.signed\n\n\
     Each file holds signed statements, one a line. The first refusal stops; what was recorded before it stays recorded, and\n\
     submitting the same again gives the same receipt.")]
 pub(crate) struct Submit {
-    /// The ledger: its directory, or its file NAME.jsonl.
+    /// The ledger: its directory, its file NAME.jsonl, or the address of a store.
     #[arg(value_name = "LEDGER")]
     pub(crate) path: PathBuf,
     /// Files of signed statements; `-` reads the input.
@@ -250,6 +262,11 @@ pub(crate) struct Submit {
     /// The id that the ledger must have.
     #[arg(long, value_name = "ID")]
     pub(crate) ledger_id: Option<LedgerId>,
+    /// A checkpoint that the ledger must continue, so that nothing is recorded in an older copy; may be given more than once.
+    #[arg(long = "checkpoint", value_name = "FILE")]
+    pub(crate) checkpoints: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) opening: Opening,
     #[command(flatten)]
     pub(crate) clock: Clock,
     /// Print one JSON object a line.
@@ -455,6 +472,8 @@ pub(crate) struct Copy {
     /// Where to: nothing, or what an earlier copy of the same ledger left.
     #[arg(value_name = "TO")]
     pub(crate) to: PathBuf,
+    #[command(flatten)]
+    pub(crate) opening: Opening,
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
@@ -469,9 +488,11 @@ pub(crate) struct Import {
     /// The ledger to take over, and what it is held against.
     #[command(flatten)]
     pub(crate) reading: Reading,
-    /// The ledger to write: its directory, or its file NAME.jsonl.
+    /// The ledger to write: its directory, its file NAME.jsonl, or the address of a store.
     #[arg(value_name = "TO")]
     pub(crate) to: PathBuf,
+    #[command(flatten)]
+    pub(crate) opening: Opening,
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,

@@ -12,6 +12,7 @@ use countersign_store::{AnyStore, AppendError, Batch, Store as _};
 use countersign_stores::{Address, Options};
 use tokio::runtime::Runtime;
 
+use crate::args::Opening;
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::stream::StoreSource;
@@ -150,12 +151,17 @@ impl Place {
     }
 
     /// Begins to write entries from the first on. What stands there already has to be their beginning.
-    pub(crate) fn writer(&self, size: u64, session: &mut Session<'_, '_>) -> Result<Writer<'_>, Failure> {
+    pub(crate) fn writer(
+        &self,
+        size: u64,
+        opening: Opening,
+        session: &mut Session<'_, '_>,
+    ) -> Result<Writer<'_>, Failure> {
         let into = match self {
             Self::File(path) => Into::File(Draft::new(path)?),
             Self::Directory(_) | Self::Database(_) => {
                 let runtime = crate::commands::runtime()?;
-                let store = self.store(&Options::new(), &runtime, session)?;
+                let store = self.store(&Options::new(), opening, &runtime, session)?;
                 let head = runtime.block_on(store.head());
                 let standing = head.map_err(|error| Failure::of("the ledger can not be read", &error))?;
                 if standing.size > size {
@@ -171,11 +177,12 @@ impl Place {
     pub(crate) fn store(
         &self,
         options: &Options,
+        opening: Opening,
         runtime: &Runtime,
         session: &mut Session<'_, '_>,
     ) -> Result<AnyStore, Failure> {
         match self {
-            Self::Directory(path) => Ok(AnyStore::new(open_store(path, session)?)),
+            Self::Directory(path) => Ok(AnyStore::new(open_store(path, opening, session)?)),
             Self::File(path) => Err(Failure::told(format!("`{}` is one file", path.display()))),
             Self::Database(address) => open_database(address, options, runtime),
         }
@@ -273,12 +280,27 @@ fn open_database(address: &Address, options: &Options, runtime: &Runtime) -> Res
 }
 
 /// Opens a directory for writing, and tells what a recovery did to it.
-pub(crate) fn open_store(path: &Path, session: &mut Session<'_, '_>) -> Result<FileStore, Failure> {
-    let store = FileStore::open(path).map_err(|error| {
+pub(crate) fn open_store(
+    path: &Path,
+    opening: Opening,
+    session: &mut Session<'_, '_>,
+) -> Result<FileStore, Failure> {
+    let mut options = countersign_store::file::Options::new();
+    if opening.cut_unproven {
+        options = options.cut_unproven();
+    }
+    if opening.allow_network_file_system {
+        options = options.allow_network_file_system();
+    }
+    let store = options.open(path).map_err(|error| {
         let failure = Failure::of("the ledger can not be opened for writing", &error);
         match error {
             OpenError::Locked { .. } => failure.hint("try again when the other program is done"),
             OpenError::UnknownName { .. } => failure.hint("nothing can be recorded before it is moved away"),
+            OpenError::Unproven { .. } => failure.into_refused().hint(
+                "a loss of power may have left it; --cut-unproven cuts it, and keeps what it cuts. `countersign verify` says more",
+            ),
+            OpenError::NetworkFileSystem { .. } => failure.hint("--allow-network-file-system writes there all the same"),
             error if error.is_damage() => failure.into_refused().hint("`countersign verify` says more"),
             _ => failure,
         }

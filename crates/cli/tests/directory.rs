@@ -113,6 +113,47 @@ fn a_torn_tail_fails_until_a_writer_cuts_it_and_says_so() {
     shows!("directory_torn_verify_after", world, world.ask("verify", &[]));
 }
 
+/// What a loss of power can leave and what nothing proves is cut by whoever looked at it, and an older copy is not gone on with.
+#[test]
+fn a_writer_is_told_to_cut_and_what_to_continue() {
+    let world = history("directory-opening");
+    let ledger = Path::new(&world.ledger()).to_owned();
+    let (old, new) = (world.path("old.ledger"), world.path("new.checkpoint"));
+    copy_folder(&ledger, Path::new(&old));
+    let [first, second] = ["3600", "7200"].map(|seconds| REQUEST.replace("2592000", seconds));
+    let submission = world.sign(&["user:alice"], &[], &first).unwrap();
+    let other = world.sign(&["user:alice"], &[], &second).unwrap();
+    assert_eq!(world.submit(&submission).code, 0);
+    fs::copy(ledger.join("checkpoint"), &new).unwrap();
+    let (key, now) = (world.key("service:recorder"), world.now.to_string());
+    let submit = |ledger: &str, more: &[&str]| {
+        run(&[&["submit", ledger, &other, "--key", &key, "--now", &now], more].concat(), b"")
+    };
+    append(&world.segment(), b"no entry\n");
+    shows!(
+        "directory_opening",
+        world,
+        submit(&world.ledger(), &[]),
+        submit(&world.ledger(), &["--cut-unproven", "--checkpoint", &new]),
+        submit(&old, &["--checkpoint", &new]),
+        submit(&old, &["--checkpoint", &key]),
+    );
+    assert_eq!(world.ask("verify", &["--require-checkpoint"]).code, 0);
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_folder(&path, &target);
+        } else {
+            fs::copy(&path, target).unwrap();
+        }
+    }
+}
+
 /// A statement for this ledger, signed against a copy without the torn tail.
 fn sign_elsewhere(world: &World) -> String {
     let copy = world.path("copy.jsonl");

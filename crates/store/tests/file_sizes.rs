@@ -15,7 +15,7 @@ use countersign_store::file::{FileReader, FileStore, OpenError, Options, inspect
 use countersign_store::{Store as _, StoreError};
 
 /// More than 32 bits count.
-const HOLE: u64 = (4 << 30) + 4_096;
+const HOLE: u64 = (5 << 30) + 4_096;
 
 /// A segment that is a hole but for its first and last lines: it takes no space, and is not read when it is opened.
 fn sparse(dir: &TempDir, first_lines: &[u8], last_line: &[u8]) {

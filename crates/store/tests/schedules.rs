@@ -29,7 +29,7 @@ use shuttle::thread;
 
 const DIR: &str = "/access.ledger";
 const SCHEDULES: usize = 2_500;
-const SOAK: usize = 200_000;
+const SOAK: usize = 250_000;
 /// How many threads change their order at most, where orders are tried by priority.
 const DEPTH: usize = 4;
 

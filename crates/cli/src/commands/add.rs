@@ -8,6 +8,7 @@ use countersign_core::digest::{KeyId, StatementDigest};
 use countersign_core::event::Event;
 use countersign_core::id::LedgerRef;
 use countersign_core::key::{SecretKey, SignerKey as _};
+use countersign_core::note::SignedNote;
 use countersign_core::statement::{Seen, SignError, SignedStatement, Statement, Version};
 use countersign_core::time::Timestamp;
 use countersign_core::wire::encode;
@@ -388,6 +389,8 @@ pub(super) fn not_opened(error: OpenError) -> Failure {
             Failure::refused(format!("genesis was refused: {refusal}")).hint(refusal.code.meaning().trim())
         }
         OpenError::Replay(ReplayError::Store(_)) => Failure::of("the ledger can not be opened", &error),
+        OpenError::Floor(_) => refused(&error)
+            .hint("this is an older copy, or another history, than the one that the checkpoint is of"),
         OpenError::Replay(_) | OpenError::Checkpoint(_) | OpenError::OtherLedger { .. } => refused(&error),
         _ => Failure::of("the ledger can not be opened", &error),
     }
@@ -416,14 +419,20 @@ pub(super) fn submit(args: Submit, session: &mut Session<'_, '_>) -> Result<bool
     if let Some(id) = args.ledger_id.clone() {
         recorder = recorder.ledger_id(id);
     }
+    for path in &args.checkpoints {
+        let note = SignedNote::parse(&session.read(path)?);
+        let note = note
+            .map_err(|error| Failure::of(format!("`{}` is no signed checkpoint", path.display()), &error))?;
+        recorder = recorder.floor(note);
+    }
     let runtime = super::runtime()?;
     let Recording { outcomes, failure, unkept } = match &place {
         Place::Directory(path) => {
-            let store = open_store(path, session)?;
+            let store = open_store(path, args.opening, session)?;
             record(&runtime, store, recorder.accepting(Durability::LocalSync), statements)?
         }
         Place::Database(_) => {
-            let store = place.store(&Options::new().existing(), &runtime, session)?;
+            let store = place.store(&Options::new().existing(), args.opening, &runtime, session)?;
             record(&runtime, store, recorder.accepting(Durability::LocalSync), statements)?
         }
         Place::File(path) => {

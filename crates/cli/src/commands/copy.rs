@@ -9,7 +9,7 @@ use countersign_store::jsonl::{JsonlError, Lines};
 use countersign_store::{StoreError, checkpoint_size};
 use serde_json::json;
 
-use crate::args::{self, Export, Import, Reading};
+use crate::args::{self, Export, Import, Opening, Reading};
 use crate::failure::Failure;
 use crate::ledger::{options, status, unverified};
 use crate::place::{BATCH, Place};
@@ -95,8 +95,14 @@ fn changed() -> Failure {
         .hint("try again: nothing was written that was not verified")
 }
 
-fn save(copy: &Copy<'_>, to: &Place, json: bool, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
-    let mut writer = to.writer(copy.size, session)?;
+fn save(
+    copy: &Copy<'_>,
+    to: &Place,
+    opening: Opening,
+    json: bool,
+    session: &mut Session<'_, '_>,
+) -> Result<bool, Failure> {
+    let mut writer = to.writer(copy.size, opening, session)?;
     copy.read(|entries| writer.write(entries))?;
     let before = writer.finish(copy.checkpoint.clone())?;
     let leaf = copy.ends.last().copied();
@@ -159,12 +165,12 @@ pub(super) fn export(args: Export, session: &mut Session<'_, '_>) -> Result<bool
         })?;
         return Ok(true);
     }
-    save(&copy, &to, args.json, session)
+    save(&copy, &to, Opening::default(), args.json, session)
 }
 
 pub(super) fn import(args: Import, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
     let copy = Copy::verify(&args.reading, session)?;
-    save(&copy, &Place::of(&args.to)?, args.json, session)
+    save(&copy, &Place::of(&args.to)?, args.opening, args.json, session)
 }
 
 /// Entry by entry, in memory that does not grow; nothing is written before what stands at `TO` was found in `FROM`.
@@ -172,7 +178,7 @@ pub(super) fn copy(args: args::Copy, session: &mut Session<'_, '_>) -> Result<bo
     let (from, to) = (Place::of(&args.from)?, Place::of(&args.to)?);
     let mut source = from.durable_source()?;
     let note = source.checkpoints()?.pop().map(|file| file.bytes);
-    let mut writer = to.writer(u64::MAX, session)?;
+    let mut writer = to.writer(u64::MAX, args.opening, session)?;
     let standing = writer.standing();
     let (mut head, mut bytes) = (Head::EMPTY, 0);
     let total_bytes = source.total_bytes();

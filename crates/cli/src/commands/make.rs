@@ -15,7 +15,7 @@ use countersign_store::MemoryStore;
 use serde_json::json;
 
 use super::add::{not_opened, recorder};
-use crate::args::{Init, Keygen};
+use crate::args::{Init, Keygen, Opening};
 use crate::failure::Failure;
 use crate::keyfile;
 use crate::place::Place;
@@ -138,7 +138,7 @@ pub(super) fn init(args: Init, session: &mut Session<'_, '_>) -> Result<bool, Fa
     })?;
     let entries: Result<Vec<Entry>, _> = store.entries_now().into_iter().map(Entry::parse).collect();
     let entries = entries.map_err(|fault| Failure::of("genesis can not be kept", &fault))?;
-    let mut writer = place.writer(1, session)?;
+    let mut writer = place.writer(1, Opening::default(), session)?;
     writer.write(&entries)?;
     writer.finish(Some((1, note.to_string().into_bytes())))?;
     let id = id.map(|id| id.to_string()).unwrap_or_default();
