@@ -220,6 +220,12 @@ fn the_program_prints_the_committed_states() {
         let expected =
             |kind: &str| std::fs::read_to_string(folder.join(format!("{kind}-{date}.tsv"))).unwrap();
         assert_same(&format!("state {date}"), &logins.collect::<String>(), &expected("state"));
+        // `scope:root` stands for the data's `scope:/`, so that the lines are sorted anew.
+        let held = ask(&["--kind", "owners"]).replace("scope:root\t", "scope:/\t");
+        let mut owners: Vec<String> =
+            held.lines().map(|line| format!("{}\n", line.replacen("\tuser:", "\t", 1))).collect();
+        owners.sort();
+        assert_same(&format!("owners {date}"), &owners.concat(), &expected("owners"));
     }
 }
 

@@ -24,6 +24,51 @@ fn scenario_files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("a readable folder").path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Tests in Rust by the requirement that their documentation begins with: `/// R092: ...`, then `#[test]`, then the function.
+fn tests() -> BTreeMap<String, Vec<String>> {
+    let mut files = Vec::new();
+    for folder in ["crates", "tests"] {
+        rust_files(&root().join(folder), &mut files);
+    }
+    files.sort();
+    let mut named: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a readable file");
+        let mut number: Option<&str> = None;
+        let mut is_test = false;
+        for line in text.lines().map(str::trim_start) {
+            let is_named = |text: &str| {
+                text.len() == 4 && text.starts_with('R') && text[1..].bytes().all(|b| b.is_ascii_digit())
+            };
+            if let Some((first, _)) = line.strip_prefix("/// ").and_then(|line| line.split_once(": "))
+                && is_named(first)
+            {
+                number = Some(first);
+            } else if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+                is_test = true;
+            } else if let Some(function) = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ") {
+                if let (Some(number), true) = (number, is_test) {
+                    let name = function.split('(').next().unwrap_or_default();
+                    named.entry(number.to_owned()).or_default().push(name.to_owned());
+                }
+                (number, is_test) = (None, false);
+            }
+        }
+    }
+    named
+}
+
 /// Scenario files by the requirement that they name.
 fn scenarios() -> BTreeMap<String, Vec<String>> {
     let folder = root().join("tests/scenarios");
@@ -58,15 +103,19 @@ fn row(
     line: &str,
     codes: &BTreeMap<String, Vec<&'static str>>,
     scenarios: &BTreeMap<String, Vec<String>>,
+    tests: &BTreeMap<String, Vec<String>>,
 ) -> String {
     let cells: Vec<&str> = line.split('|').map(str::trim).collect();
     let (number, sentence) = (cells[1], cells[2]);
     let ticked = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" ");
     let codes = codes.get(number).map(|codes| ticked(codes)).unwrap_or_default();
-    let scenarios = match scenarios.get(number) {
-        Some(files) => ticked(&files.iter().map(String::as_str).collect::<Vec<_>>()),
-        None => "not yet".into(),
-    };
+    let shown: Vec<&str> = [scenarios.get(number), tests.get(number)]
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    let scenarios = if shown.is_empty() { "not yet".into() } else { ticked(&shown) };
     format!("| {number} | {sentence} | {codes} | {scenarios} |").replace("|  |", "| |")
 }
 
@@ -74,17 +123,19 @@ fn row(
 fn the_table_names_every_requirement_with_its_rules_and_tests() {
     let path = root().join("docs/requirements.md");
     let text = fs::read_to_string(&path).expect("docs/requirements.md is there");
-    let (codes, scenarios) = (codes(), scenarios());
+    let (codes, scenarios, tests) = (codes(), scenarios(), tests());
     let is_row = |line: &&str| line.starts_with("| R");
     let numbers: Vec<String> = text.lines().filter(is_row).map(|line| line[2..6].to_owned()).collect();
     let all: Vec<String> = (FIRST..=LAST).map(|number| format!("R{number:03}")).collect();
     assert_eq!(numbers, all, "every requirement has one row, in order");
-    for number in codes.keys().chain(scenarios.keys()) {
+    for number in codes.keys().chain(scenarios.keys()).chain(tests.keys()) {
         assert!(all.contains(number), "{number} is no requirement");
     }
     let wanted: String = text
         .lines()
-        .map(|line| if is_row(&line) { row(line, &codes, &scenarios) } else { line.to_owned() } + "\n")
+        .map(
+            |line| if is_row(&line) { row(line, &codes, &scenarios, &tests) } else { line.to_owned() } + "\n",
+        )
         .collect();
     if std::env::var_os("COUNTERSIGN_WRITE").is_some() {
         fs::write(&path, &wanted).expect("docs/requirements.md can be written");

@@ -56,6 +56,7 @@ fn every_kind_is_admitted_at_least_once() {
     assert_eq!(kinds, EventKind::ALL.iter().copied().collect());
 }
 
+/// R094: with the entries, the id and checkpoints alone an auditor verifies all of it and judges each decision again.
 #[test]
 fn an_auditor_verifies_it_with_both_checkpoints() {
     let earlier =

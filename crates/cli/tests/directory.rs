@@ -68,6 +68,42 @@ fn a_directory_is_verified_and_what_lies_in_it_reported() {
     assert_eq!(world.submit(&submission).code, 0);
 }
 
+/// docs/verify.md has every member of the report, and no other; each is there whatever was found.
+#[test]
+fn the_report_has_the_members_that_are_documented() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/verify.md");
+    let page = fs::read_to_string(page).unwrap();
+    let members = |part: &str| -> Vec<String> {
+        let rows = part.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        rows.map(str::to_owned).collect()
+    };
+    let parts: Vec<Vec<String>> = page.split("| member |").skip(1).map(members).collect();
+    let keys =
+        |json: &serde_json::Value| -> Vec<String> { json.as_object().unwrap().keys().cloned().collect() };
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    let world = history("directory-report");
+    append(&world.segment(), b"no entry\n");
+    let torn: serde_json::Value = serde_json::from_str(&world.ask("verify", &["--json"]).stdout).unwrap();
+    let file = World::history("file-report");
+    let good: serde_json::Value = serde_json::from_str(&file.ask("verify", &["--json"]).stdout).unwrap();
+    fs::write(file.path("empty.jsonl"), "").unwrap();
+    let empty = run(&["verify", "--json", &file.path("empty.jsonl")], b"").stdout;
+    let empty: serde_json::Value = serde_json::from_str(&empty).unwrap();
+    for report in [&torn, &good, &empty] {
+        assert_eq!(sorted(keys(report)), sorted(parts[0].clone()));
+    }
+    for fault in [&torn["fault"], &empty["fault"]] {
+        assert_eq!(sorted(keys(fault)), sorted(parts[1].clone()));
+    }
+    assert_eq!(sorted(keys(&torn["directory"])), sorted(parts[2].clone()));
+    let claims: Vec<&str> =
+        good["claims"].as_array().unwrap().iter().map(|claim| claim["name"].as_str().unwrap()).collect();
+    assert!(page.contains(&format!("`{}`", claims.join("`, `"))), "{claims:?}");
+}
+
 /// Entries and checkpoint were cut, and the writer's own note still tells.
 #[test]
 fn entries_that_the_writer_had_are_missed_loudly() {

@@ -44,6 +44,7 @@ async fn a_replica_follows_and_answers_what_the_ledger_answers() {
     assert_eq!(plain.head(), replica.head());
 }
 
+/// R092: how old the answering state is can be known, and bounded by the caller.
 #[tokio::test]
 async fn what_a_caller_demands_is_met_or_refused() {
     let company = Company::in_memory().await;
