@@ -44,7 +44,7 @@ fn page(name: &str) -> String {
 /// The names of all tests, and of all scenario files.
 fn tests() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for folder in ["crates", "tests"] {
+    for folder in ["crates", "examples", "tests"] {
         functions(&root().join(folder), &mut found);
     }
     for folder in ["attacks", "requirements", "rules"] {
