@@ -53,6 +53,9 @@ struct Args {
     /// Answer checks only, from what others record in the store
     #[arg(long, conflicts_with = "key")]
     follow: bool,
+    /// Answer checks from no state that is older, in seconds: the store may say more by now
+    #[arg(long, default_value = "10")]
+    max_age: u64,
     /// Serve no other ledger than this
     #[arg(long)]
     ledger_id: Option<LedgerId>,
@@ -96,13 +99,16 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     }
     // What was submitted is recorded still, and a checkpoint over it signed and kept, whether or not anybody waits for the answer.
     if let Some(ledger) = &service.ledger {
-        ledger.close().await?;
+        tokio::time::timeout(GRACE, ledger.close())
+            .await
+            .map_err(|_| "the store did not take the last of it")??;
     }
     Ok(())
 }
 
 async fn start(args: &Args) -> Result<Service, Box<dyn Error>> {
     let address = Address::parse(&args.store)?;
+    let max_age = Duration::from_secs(args.max_age);
     let Some(key) = &args.key else {
         let store = open(&address, &Options::new().existing().read_only()).await?;
         let durability = store.durability();
@@ -111,7 +117,7 @@ async fn start(args: &Args) -> Result<Service, Box<dyn Error>> {
             follow = follow.ledger_id(id.clone());
         }
         let replica = Ledger::follow_with(store, follow).await?;
-        return Ok(Service { replica, ledger: None, durability });
+        return Ok(Service { replica, ledger: None, durability, max_age });
     };
     let store = open(&address, &Options::new().existing()).await?;
     let durability = store.durability();
@@ -120,7 +126,7 @@ async fn start(args: &Args) -> Result<Service, Box<dyn Error>> {
         recorder = recorder.ledger_id(id.clone());
     }
     let ledger = Ledger::open(store, recorder).await?;
-    Ok(Service { replica: (*ledger).clone(), ledger: Some(ledger), durability })
+    Ok(Service { replica: (*ledger).clone(), ledger: Some(ledger), durability, max_age })
 }
 
 /// Completes at ctrl-c or SIGTERM. From this call on neither ends the process by itself.

@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
+use countersign::core::digest::StatementDigest;
 use countersign::core::entry::MAX_ENTRY_LEN;
 use countersign::core::id::{ParseNameError, Principal, Resource, Role};
 use countersign::core::statement::SignedStatement;
@@ -20,12 +21,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-/// How old a view may be that a check is answered from. Who is cut off from the store longer says so, and nothing else: it could not know of
-/// a revocation.
-const MAX_AGE: Duration = Duration::from_secs(10);
-
 /// How long a check waits for the entry that it asks to be answered after.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a submission waits for its receipt. The ledger goes on for as long as its store is away, and a client should not have to.
+const SUBMISSION: Duration = Duration::from_secs(5);
 
 /// What every request is answered from.
 #[derive(Clone)]
@@ -34,6 +34,9 @@ pub(crate) struct Service {
     /// None where this service only follows.
     pub(crate) ledger: Option<Ledger<AnyStore>>,
     pub(crate) durability: Durability,
+    /// How old a view may be that a check is answered from. Who is cut off from the store longer says so, and nothing else: it could not
+    /// know of a revocation.
+    pub(crate) max_age: Duration,
 }
 
 pub(crate) fn router(service: Service) -> Router {
@@ -98,7 +101,7 @@ async fn evaluate(
     let subject: Principal = subject.name()?;
     let resource: Resource = resource.name()?;
     let role: Role = action.name.parse().map_err(Problem::request)?;
-    let mut question = Check::new(&subject, &resource, &role).max_age(MAX_AGE);
+    let mut question = Check::new(&subject, &resource, &role).max_age(service.max_age);
     if let Some(seq) = min_seq {
         // Whatever came of it, the check says.
         let _ = timeout(PATIENCE, service.replica.at_least(seq.saturating_add(1))).await;
@@ -125,37 +128,20 @@ async fn submit(
     let signed =
         SignedStatement::parse(body.strip_suffix(b"\n").unwrap_or(&body)).map_err(Problem::malformed)?;
     let digest = signed.digest();
-    match ledger.submit(signed).await {
-        Ok(Receipt { seq, leaf, statement, recorded_at, durability }) => {
-            let receipt = json!({
-                "recorded": true,
-                "seq": seq,
-                "recorded_at": recorded_at,
-                "statement": statement,
-                "leaf": leaf,
-                "durability": durability.as_str(),
-            });
-            Ok((StatusCode::CREATED, Json(receipt)))
-        }
-        Err(SubmitError::Refused(refusal) | SubmitError::SerialReused(refusal)) => {
-            let (code, detail) = (refusal.code, refusal.detail);
-            let refused = json!({
-                "recorded": false,
-                "statement": digest,
-                "code": code.as_str(),
-                "detail": detail,
-                "meaning": code.meaning().trim(),
-                "requirements": code.requirements(),
-            });
-            Err(Problem(StatusCode::UNPROCESSABLE_ENTITY, refused))
-        }
-        Err(SubmitError::Malformed(fault)) => Err(Problem::malformed(fault)),
-        Err(error @ SubmitError::OutcomeUnknown { .. }) => {
-            Err(Problem::later("outcome_unknown", format_args!("{error}: submit the same again")))
-        }
-        Err(error @ SubmitError::Busy) => Err(Problem::later("busy", error)),
-        Err(error) => Err(Problem::later("not_recorded", error)),
-    }
+    let Receipt { seq, leaf, statement, recorded_at, durability } =
+        timeout(SUBMISSION, ledger.submit(signed))
+            .await
+            .unwrap_or(Err(SubmitError::OutcomeUnknown { digest }))
+            .map_err(|error| Problem::not_recorded(digest, error))?;
+    let receipt = json!({
+        "recorded": true,
+        "seq": seq,
+        "recorded_at": recorded_at,
+        "statement": statement,
+        "leaf": leaf,
+        "durability": durability.as_str(),
+    });
+    Ok((StatusCode::CREATED, Json(receipt)))
 }
 
 /// Whether this process should be left to run: what says no is of no use before it is started anew.
@@ -205,6 +191,29 @@ impl Problem {
         Self(StatusCode::BAD_REQUEST, told)
     }
 
+    fn not_recorded(digest: StatementDigest, error: SubmitError) -> Self {
+        match error {
+            SubmitError::Refused(refusal) | SubmitError::SerialReused(refusal) => {
+                let (code, detail) = (refusal.code, refusal.detail);
+                let refused = json!({
+                    "recorded": false,
+                    "statement": digest,
+                    "code": code.as_str(),
+                    "detail": detail,
+                    "meaning": code.meaning().trim(),
+                    "requirements": code.requirements(),
+                });
+                Self(StatusCode::UNPROCESSABLE_ENTITY, refused)
+            }
+            SubmitError::Malformed(fault) => Self::malformed(fault),
+            SubmitError::OutcomeUnknown { .. } => {
+                Self::later("outcome_unknown", format_args!("{error}: submit the same again"))
+            }
+            SubmitError::Busy => Self::later("busy", error),
+            error => Self::later("not_recorded", error),
+        }
+    }
+
     fn later(code: &str, detail: impl ToString) -> Self {
         Self(StatusCode::SERVICE_UNAVAILABLE, json!({ "code": code, "detail": detail.to_string() }))
     }
@@ -218,5 +227,28 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_or_not_now_is_to_be_submitted_again() {
+        let digest = StatementDigest::new([7; 32]);
+        for (error, code) in [
+            (SubmitError::OutcomeUnknown { digest }, "outcome_unknown"),
+            (SubmitError::Busy, "busy"),
+            (SubmitError::Closed, "not_recorded"),
+            (SubmitError::MustReopen, "not_recorded"),
+        ] {
+            let problem = Problem::not_recorded(digest, error);
+            assert_eq!(problem.1["code"], code);
+            assert_eq!(code == "outcome_unknown", problem.1["detail"].to_string().contains("the same again"));
+            let response = problem.into_response();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "case: {code}");
+            assert!(response.headers().contains_key(header::RETRY_AFTER), "case: {code}");
+        }
     }
 }

@@ -25,7 +25,7 @@ use countersign::ledger::{Author, Clock as _, Follow, Ledger, SystemClock, View}
 use countersign::store::{Store as _, checkpoint_size};
 use countersign::stores::{Options, open};
 use countersign_ledger::testing::{Founded, ManualClock, key};
-use countersign_test_postgres::{Database, server};
+use countersign_test_postgres::{Database, cluster, server};
 use serde_json::{Value, json};
 
 /// Longest that anything here may take.
@@ -477,6 +477,40 @@ fn a_service_that_is_told_to_stop_answers_what_is_under_way_and_loses_nothing() 
         company.assert_recorded(&receipts);
         assert!(places.into_iter().eq(founded..company.view().head().size), "each once, and nothing else");
     }
+}
+
+#[test]
+fn who_is_cut_off_from_the_store_says_so_until_it_is_back() {
+    let test = "who_is_cut_off_from_the_store_says_so_until_it_is_back";
+    let Some(cluster) = cluster(test) else { return };
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+    fs::create_dir_all(&dir).unwrap();
+    let company = Company::found(format!("{}#acme", cluster.url()), None, &dir);
+    let service = company.serve();
+    let follower = Service::start(&["--store", &company.address, "--follow", "--max-age", "2"]);
+    let (grant, seq) = company.give_access(&service);
+    assert_eq!(follower.may_alice_read(seq)["decision"], json!(true));
+
+    cluster.stop_immediately();
+    let stale = || Some(follower.post("/check", question().as_bytes())).filter(|reply| reply.status != 200);
+    let mut told = None;
+    wait_until(|| {
+        told = stale();
+        told.is_some()
+    });
+    let told = told.unwrap();
+    assert_eq!((told.status, told.retry_after, &told.json["code"]), (503, true, &json!("stale")));
+    let revocation = company.revocation(&grant);
+    let lost = service.post("/statements", &revocation.to_bytes());
+    assert_eq!((lost.status, lost.retry_after), (503, true), "{}", lost.json);
+
+    cluster.start();
+    wait_until(|| service.post("/statements", &revocation.to_bytes()).status == 201);
+    wait_until(|| stale().is_none());
+    let revoked = service.record(&revocation)["seq"].as_u64().unwrap();
+    assert_eq!(follower.may_alice_read(revoked)["decision"], json!(false));
+    service.stop();
+    follower.stop();
 }
 
 #[test]
