@@ -77,10 +77,6 @@ struct Action {
 
 impl Entity {
     fn name<T: FromStr<Err = ParseNameError>>(&self) -> Result<T, Problem> {
-        // Every name has one spelling: a colon belongs to the id.
-        if self.r#type.contains(':') {
-            return Err(Problem::request("a type has no colon"));
-        }
         format!("{}:{}", self.r#type, self.id).parse().map_err(Problem::request)
     }
 }
