@@ -367,7 +367,12 @@ fn faults_in_no_line_have_a_headline_and_no_place() {
         let text = report.to_string();
         assert!(text.starts_with(&format!("failed: {headline}\n")) && !text.contains("  at  "), "{text}");
         let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
-        assert!(json["fault"].get("line").is_none() && json["fault"]["seq"].is_u64(), "{json}");
+        assert!(
+            json["fault"]["line"].is_null()
+                && json["fault"]["offset"].is_null()
+                && json["fault"]["seq"].is_u64(),
+            "{json}"
+        );
     }
     // One that is in a line says which.
     let torn = audit(&book.bytes()[..book.bytes().len() - 1], &[]);
