@@ -292,10 +292,9 @@ impl<V: Vfs> Work<'_, V> {
             self.cut(&file, &path, first, &scanned, size)?;
         }
         if active.ends.is_empty() {
-            // The directory may not have been synced by whoever made it, and to sync it again would not help if that had failed. In one step:
-            // readers beside it find the old one or the new one.
-            replace(self.vfs, &self.entries, &path, |_| Ok(())).map_err(|error| at(&path)(error.into()))?;
-            active.file = open(self.vfs, &path, Access::Write).map_err(at(&path))?.into();
+            // The directory may not have been synced by whoever made it, and to sync it again would not help if that had failed.
+            remove_if_there(self.vfs, &path).map_err(at(&path))?;
+            active.file = self.create(&path)?.into();
         } else {
             let proven = self.known.size();
             if proven < scanned.head.size {
