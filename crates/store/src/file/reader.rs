@@ -48,6 +48,8 @@ pub struct FileReader<V: Vfs = RealVfs> {
     foreign: Arc<[PathBuf]>,
 }
 
+/// How often a segment that is not there is looked for.
+const MAX_LOOKS: u32 = 100;
 /// How many entries are taken in at once.
 const MAX_STEP: u64 = 4_096;
 
@@ -68,6 +70,24 @@ impl<V: Vfs> FileReader<V> {
     /// [`OpenError`].
     pub fn open_in(vfs: V, dir: impl AsRef<Path>) -> Result<Self, OpenError> {
         let dir = dir.as_ref();
+        let is_gone = |path: &Path, source: &std::io::Error| {
+            source.kind() == ErrorKind::NotFound && path.parent() == Some(&dir.join(ENTRIES))
+        };
+        let mut looks = 1;
+        loop {
+            match Self::look(vfs.clone(), dir) {
+                // A writer that found its last segment empty takes it away and puts a new one there: it is there in a moment.
+                Err(OpenError::Io { path, source }) if looks < MAX_LOOKS && is_gone(&path, &source) => {
+                    looks += 1;
+                    std::thread::yield_now();
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Opens it as it is at this moment.
+    fn look(vfs: V, dir: &Path) -> Result<Self, OpenError> {
         let mut foreign = survey(&vfs, dir)?.foreign;
         // Before the segments: what it says stands in them by the time that they are listed.
         let known = Known::read(&vfs, dir)?;
