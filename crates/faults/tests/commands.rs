@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use countersign_core::entry::Entry;
-use countersign_faults::strace::{Fault, Traced, count_in_parallel};
+use countersign_faults::strace::{Fault, Point, Traced, count_in_parallel};
 use countersign_faults::{Folder, count, entries_in, has, is_soak, skip};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_fault-countersign");
@@ -36,6 +36,11 @@ fn a_command_interrupted_at_any_call_says_the_truth_and_can_be_given_again() {
         let named = if step.kind == Kind::Keygen { "linkat" } else { "rename" };
         for call in ["write", named] {
             assert!(points.iter().any(|point| point.call == call), "{}: {}", step.name, traced.log);
+        }
+        // A name that was made in the folder is lost with the power, unless the folder is synced.
+        if matches!(step.kind, Kind::Keygen | Kind::Sign | Kind::Cosign) {
+            let is_sync = |point: &Point| point.call == "fsync" && point.path.as_os_str().is_empty();
+            assert!(points.iter().any(is_sync), "{}: {}", step.name, traced.log);
         }
         let faults = points.iter().flat_map(|point| point.kill().into_iter().chain(point.errors()));
         jobs.extend(faults.map(|fault| (step, fault)));

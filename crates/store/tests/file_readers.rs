@@ -6,12 +6,16 @@
 mod common;
 
 use std::fs;
+use std::io;
 use std::io::Write as _;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use common::{TempDir, batch, bytes, entries, entries_of, everything, lines, note};
 use countersign_core::entry::{Entry, Head};
 use countersign_store::file::{FileReader, FileStore, OpenError, Options};
+use countersign_store::vfs::{Access, DirEntry, Metadata, RealVfs, Vfs};
 use countersign_store::{AppendError, Store as _, StoreError};
 
 #[tokio::test]
@@ -222,6 +226,63 @@ fn readers_beside_a_writer_see_a_beginning_of_what_is_there_at_last() {
             assert!(reader.join().unwrap() > 1);
         }
     });
+}
+
+/// A file system in which the segments are not there when they are first opened: a writer is about to put new ones in their places.
+#[derive(Debug, Clone)]
+struct Replacing(Arc<AtomicUsize>);
+
+impl Vfs for Replacing {
+    type File = <RealVfs as Vfs>::File;
+    type Dir = <RealVfs as Vfs>::Dir;
+    type Lock = <RealVfs as Vfs>::Lock;
+
+    fn open(&self, path: &Path, access: Access) -> io::Result<Self::File> {
+        let is_segment = path.extension().is_some_and(|extension| extension == "jsonl");
+        let left = |left: usize| left.checked_sub(1);
+        if is_segment && self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        RealVfs.open(path, access)
+    }
+    fn open_dir(&self, path: &Path) -> io::Result<Self::Dir> {
+        RealVfs.open_dir(path)
+    }
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        RealVfs.create_dir(path)
+    }
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        RealVfs.read_dir(path)
+    }
+    fn metadata(&self, path: &Path) -> io::Result<Option<Metadata>> {
+        RealVfs.metadata(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealVfs.rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        RealVfs.remove_file(path)
+    }
+    fn try_lock(&self, path: &Path) -> io::Result<Option<Self::Lock>> {
+        RealVfs.try_lock(path)
+    }
+    fn network_file_system(&self, path: &Path) -> io::Result<Option<String>> {
+        RealVfs.network_file_system(path)
+    }
+}
+
+#[test]
+fn a_segment_that_is_just_being_replaced_is_looked_for_again_and_not_for_ever() {
+    let dir = TempDir::new("replacing");
+    drop(FileStore::open(dir.ledger()).unwrap());
+    let open = |times| FileReader::open_in(Replacing(Arc::new(AtomicUsize::new(times))), dir.ledger());
+    assert!(open(3).is_ok());
+    match open(usize::MAX) {
+        Err(OpenError::Io { path, source }) => {
+            assert_eq!((path, source.kind()), (dir.segment(0), io::ErrorKind::NotFound));
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
