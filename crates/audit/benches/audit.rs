@@ -1,5 +1,5 @@
-//! A full audit on all cores against strict verification of the same signatures, one by one on one core; and a ledger with
-//! one bad signature against a clean one.
+//! A full audit on all cores against strict verification of the same signatures, one by one on one core and on all of them; and a
+//! ledger with one bad signature against a clean one.
 //!
 //! `cargo bench -p countersign-audit [-- ENTRIES [ROUNDS]]` prints both sides and their ratio; PERFORMANCE asks for at least
 //! 0.9 x cores, and for at most 1.1 x the time of a clean audit. Processor times are beside wall times, since they say the same on
@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use common::World;
 use countersign_audit::{LedgerBytes, Options, verify};
+use countersign_core::entry::Entry;
+use rayon::prelude::*;
 
 fn main() {
     let numbers: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
@@ -22,27 +24,33 @@ fn main() {
     let (bytes, pin) = (world.bytes(), world.pin());
     let bad = with_bad_signature(&world);
     let signatures: usize = world.entries.iter().map(|entry| entry.signed().signatures().len()).sum();
-    let (mut audits, mut bads, mut stricts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut audits, mut bads, mut stricts, mut shared) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let strict = |entry: &Entry| {
+        let message = entry.signed().signed_bytes();
+        for part in entry.signed().signatures() {
+            let key = world.state.public_key(&part.keyid).unwrap();
+            assert!(key.verify_strict(&message, &part.sig).is_ok());
+        }
+    };
     for _ in 0..rounds {
         audits.push(measure(|| assert!(audit(&bytes, &pin).is_none())));
         bads.push(measure(|| {
             let found = audit(&bad, &pin);
             assert_eq!(found, Some((entries as u64 - 1, "signature".to_owned())));
         }));
-        stricts.push(measure(|| {
-            for entry in &world.entries {
-                let message = entry.signed().signed_bytes();
-                for part in entry.signed().signatures() {
-                    let key = world.state.public_key(&part.keyid).unwrap();
-                    assert!(key.verify_strict(&message, &part.sig).is_ok());
-                }
-            }
-        }));
+        stricts.push(measure(|| world.entries.iter().for_each(strict)));
+        shared.push(measure(|| world.entries.par_iter().for_each(strict)));
     }
-    let (audit, bad, strict) = (median(audits), median(bads), median(stricts));
+    let (audit, bad, strict, shared) = (median(audits), median(bads), median(stricts), median(shared));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     println!("{entries} entries, {signatures} signatures, {} bytes, {cores} cores", bytes.len());
-    for (name, time) in [("full audit", audit), ("one bad signature", bad), ("strict, one by one", strict)] {
+    let times = [
+        ("full audit", audit),
+        ("one bad signature", bad),
+        ("strict, one by one", strict),
+        ("strict, on all cores", shared),
+    ];
+    for (name, time) in times {
         let each = |time: Duration| time.as_secs_f64() * 1e6 / entries as f64;
         println!("{name:<20} {:8.2} us an entry, {:8.2} us of processors", each(time.wall), each(time.cpu));
     }
@@ -52,6 +60,7 @@ fn main() {
         over(strict.wall, audit.wall) / cores as f64,
         over(strict.cpu, audit.cpu)
     );
+    println!("rate {:.2} of strict on all cores", over(shared.wall, audit.wall));
     println!("one bad signature takes {:.2} of a clean audit", over(bad.wall, audit.wall));
 }
 

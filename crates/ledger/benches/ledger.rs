@@ -1,8 +1,9 @@
 //! What a ledger on a file store costs: many submitters, one submitter, opening, and an entry at growing sizes.
 //!
-//! `cargo bench -p countersign-ledger --all-features --bench ledger [-- PART [COUNT]]`, where PART is `many` (COUNT rounds, at
-//! most 7), `one` (COUNT statements), `open` (COUNT grants) or `sizes` (up to COUNT entries); without it all of them at small
-//! counts. Everything is measured beside what it is compared with, in turns; figures are medians.
+//! `cargo bench -p countersign-ledger --all-features --bench ledger [-- PART [COUNT] [--keep=DIR]]`, where PART is `many` (COUNT rounds,
+//! at most 7), `one` (COUNT statements), `open` (COUNT grants) or `sizes` (up to COUNT entries); without it all of them at small
+//! counts. Everything is measured beside what it is compared with, in turns; figures are medians. With `--keep` the ledger of `open`
+//! and `sizes` stays in DIR; `open` uses the one that is there, since writing millions of entries takes minutes.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,7 +25,8 @@ use countersign_core::id::*;
 use countersign_core::key::PublicKey;
 use countersign_core::merkle::leaf_hash;
 use countersign_core::statement::SignedStatement;
-use countersign_ledger::testing::recorder;
+use countersign_core::time::Seconds;
+use countersign_ledger::testing::{ManualClock, recorder};
 use countersign_ledger::*;
 use countersign_store::*;
 use sha2::{Digest as _, Sha256};
@@ -37,6 +39,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let count = |default: u64| arguments.get(1).map_or(default, |count| count.parse().expect("a number"));
     let part = arguments.first().map(String::as_str);
+    let kept = arguments.iter().find_map(|argument| argument.strip_prefix("--keep=")).map(Path::new);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let is_wanted = |name| part.is_none_or(|part| part == name);
     if is_wanted("many") {
@@ -46,10 +49,10 @@ fn main() {
         runtime.block_on(one(count(300)));
     }
     if is_wanted("open") {
-        runtime.block_on(open(count(5_000)));
+        runtime.block_on(open(count(5_000), kept));
     }
     if is_wanted("sizes") {
-        runtime.block_on(sizes(count(20_000)));
+        runtime.block_on(sizes(count(20_000), kept));
     }
 }
 
@@ -228,15 +231,72 @@ async fn one(count: u64) {
     println!("  {:>9.1}  one strict check and one sync: {:.2}x of it", micros(bare), ratio(ledger, bare));
 }
 
-/// Opening with so many active grants, beside reading and hashing the snapshots, and beside judging every entry.
-async fn open(grants: u64) {
-    let folder = Folder::new("open");
-    let path = folder.at("ledger");
-    let company = company(&path).await;
+/// Subjects have ten grants each, on as many resources as a tenth of the subjects.
+const EACH_SUBJECT: u64 = 10;
+
+fn subject(number: u64) -> Principal {
+    Principal::new(&format!("user:person-{number}")).unwrap()
+}
+
+fn resource(number: u64) -> Resource {
+    Resource::new(&format!("app:unit-{}/service-{number}", number % 100)).unwrap()
+}
+
+/// A company with so many active grants, in a folder that may be there from another run.
+async fn granted(path: &Path, grants: u64) {
+    let store = FileStore::open(path).unwrap();
+    let subjects = grants.div_ceil(EACH_SUBJECT);
+    let resources = subjects.div_ceil(10);
+    let company = Company::prepared(
+        store,
+        |recorder| recorder.snapshot_entries(None),
+        async |founded| {
+            let registered = (0..subjects).map(|number| {
+                Event::from(PrincipalRegistered {
+                    controllers: Default::default(),
+                    kind: PrincipalKind::Human,
+                    person: Some(Person::new(&format!("person:{number}")).unwrap()),
+                    principal: subject(number),
+                })
+            });
+            let known = (0..resources).map(|number| {
+                Event::from(ResourceRegistered {
+                    environment: None,
+                    governed_by: None,
+                    process: None,
+                    resource: resource(number),
+                    tier: Tier::Medium,
+                })
+            });
+            let [ada, ben] = &founded.governors;
+            let mut events = registered.chain(known).peekable();
+            while events.peek().is_some() {
+                let head = founded.ledger.head();
+                let signed = events.by_ref().take(512);
+                let signed =
+                    signed.map(|event| ada.state(event).seen(head).cosigned_by([ben]).sign().unwrap());
+                for receipt in founded.ledger.submit_all(signed.collect()).await {
+                    receipt.unwrap();
+                }
+            }
+        },
+    )
+    .await;
     let ledger = &company.founded.ledger;
     for wave in 0..grants.div_ceil(512) {
-        let requests: Vec<_> =
-            (wave * 512..grants.min((wave + 1) * 512)).map(|no| asked(&company, no)).collect();
+        let head = ledger.head();
+        let requests: Vec<_> = (wave * 512..grants.min((wave + 1) * 512))
+            .map(|number| {
+                let asked = AccessRequested {
+                    hold: Hold::Seconds(Seconds::new(86_400).unwrap()),
+                    resource: resource(number % resources),
+                    role: Role::new(&format!("role-{}", number / resources)).unwrap(),
+                    subject: subject(number / EACH_SUBJECT),
+                    ..ask()
+                };
+                company.alice.state(asked).seen(head).sign().unwrap()
+            })
+            .collect();
         let receipts = ledger.submit_all(requests).await;
         let requests: Vec<_> = receipts.into_iter().map(|receipt| receipt.unwrap().statement).collect();
         let approvals = requests.iter().map(|request| company.approval(*request)).collect();
@@ -251,30 +311,41 @@ async fn open(grants: u64) {
         }
     }
     ledger.snapshot().await.unwrap();
-    let (entries, bytes) = (ledger.head().size, ledger.snapshot_status().bytes);
-    let clock = company.founded.clock.clone();
     ledger.close().await.unwrap();
-    drop(company);
+}
+
+/// Opening with so many active grants, beside reading and hashing the snapshots, and beside judging every entry.
+async fn open(grants: u64, kept: Option<&Path>) {
+    let folder = Folder::new("open");
+    let path = kept.map_or_else(|| folder.at("ledger"), Path::to_path_buf);
+    if !path.exists() {
+        granted(&path, grants).await;
+    }
+    let clock = ManualClock::new(start());
     let files: Vec<_> = walk(&path.join("snapshots"));
+    let bytes: u64 = files.iter().map(|file| std::fs::metadata(file).unwrap().len()).sum();
     let (mut opened, mut hashed, mut stores) = (Vec::new(), Vec::new(), Vec::new());
+    let mut entries = 0;
     for _ in 0..7 {
         let started = Instant::now();
         for file in &files {
             std::hint::black_box(Sha256::digest(std::fs::read(file).unwrap()));
         }
         hashed.push(started.elapsed());
-        let (store, ledger) = opening(&path, recorder(&clock), entries).await;
+        let (store, ledger, from) = opening(&path, recorder(&clock)).await;
+        assert!(from > 0, "opened from snapshots");
+        entries = from;
         stores.push(store);
         opened.push(ledger);
     }
     // Judging millions of entries again takes long, and no longer an entry than judging thousands.
     let whole = match entries {
-        ..=100_000 => Some(opening(&path, recorder(&clock).from_genesis(), 0).await.1),
+        ..=100_000 => Some(opening(&path, recorder(&clock).from_genesis()).await.1),
         _ => None,
     };
     let (opened, hashed, store) = (median(opened), median(hashed), median(stores));
     println!(
-        "\nopening a ledger of {entries} entries and {grants} active grants; snapshots of {bytes} bytes (ms)"
+        "\nopening a ledger of {entries} entries and {grants} active grants; snapshot files of {bytes} bytes (ms)"
     );
     println!("  {:>9.2}  opened from snapshots", micros(opened) / 1e3);
     println!("  {:>9.2}  the store itself, before that", micros(store) / 1e3);
@@ -288,8 +359,8 @@ async fn open(grants: u64) {
     }
 }
 
-/// How long the store took to open, and the ledger on it.
-async fn opening(path: &Path, recorder: Recorder, from: u64) -> (Duration, Duration) {
+/// How long the store took to open, and the ledger on it; and how many entries the snapshots were over.
+async fn opening(path: &Path, recorder: Recorder) -> (Duration, Duration, u64) {
     let waiting = Instant::now();
     let (store, opened_store) = loop {
         let started = Instant::now();
@@ -303,9 +374,9 @@ async fn opening(path: &Path, recorder: Recorder, from: u64) -> (Duration, Durat
     let started = Instant::now();
     let ledger = Ledger::open(store, recorder.snapshot_entries(None)).await.unwrap();
     let took = started.elapsed();
-    assert_eq!(ledger.opened().from.size, from);
+    let from = ledger.opened().from.size;
     ledger.close().await.unwrap();
-    (opened_store, took)
+    (opened_store, took, from)
 }
 
 fn walk(folder: &Path) -> Vec<PathBuf> {
@@ -321,14 +392,20 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// What an entry costs as the ledger grows, in strict checks of the same statements.
-async fn sizes(entries: u64) {
+/// What an entry costs as the ledger grows, in strict checks of the same statements, and what a check does.
+async fn sizes(entries: u64, kept: Option<&Path>) {
     let folder = Folder::new("sizes");
-    let company = company(&folder.at("ledger")).await;
+    let company = company(kept.unwrap_or(&folder.at("ledger"))).await;
     let ledger = &company.founded.ledger;
     let known = |_: &_| Some(company.alice.public_key());
+    let request = company.request().await.statement;
+    company.approve(request).await;
+    let grant = ledger.current().state().propose_grant(&request, start()).unwrap();
+    ledger.submit(company.iam.state(grant).seen(ledger.head()).sign().unwrap()).await.unwrap();
     let mut at = 10_000;
-    println!("\nan entry at so many entries, 64 submitted together (in strict checks of the same statement)");
+    println!(
+        "\nan entry at so many entries, 64 submitted together (in strict checks of the same statement), and a check"
+    );
     while at <= entries {
         let (mut recorded, mut checked) = (Vec::new(), Vec::new());
         while ledger.head().size < at {
@@ -364,11 +441,28 @@ async fn sizes(entries: u64) {
         }
         let (recorded, checked) = (median(recorded), median(checked));
         println!(
-            "  {at:>9}  {:.2}  ({:.1} us beside {:.1} us)",
+            "  {at:>9}  {:.2}  ({:.1} us beside {:.1} us), {:.0} ns a check",
             ratio(recorded, checked),
             micros(recorded),
-            micros(checked)
+            micros(checked),
+            micros(looked_up(&company)) * 1e3
         );
         at *= 10;
     }
+    ledger.checkpoint().await.unwrap();
+    ledger.close().await.unwrap();
+}
+
+/// How long a check takes, of the grant that Alice has.
+fn looked_up(company: &Company<FileStore>) -> Duration {
+    let (alice, books, reader) = (ask().subject, ask().resource, ask().role);
+    let rounds = (0..101).map(|_| {
+        let started = Instant::now();
+        for _ in 0..1_000 {
+            let question = Check::new(&alice, &books, &reader);
+            assert!(std::hint::black_box(company.founded.ledger.check(&question)).unwrap().is_allowed());
+        }
+        started.elapsed() / 1_000
+    });
+    median(rounds.collect())
 }

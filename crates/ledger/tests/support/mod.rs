@@ -46,7 +46,17 @@ pub struct Company<S: Store = MemoryStore> {
 
 impl<S: Store + Clone> Company<S> {
     pub async fn in_store(store: S, with: impl FnOnce(Recorder) -> Recorder) -> Self {
+        Self::prepared(store, with, async |_| {}).await
+    }
+
+    /// As [`Company::in_store`], with something done by the governors before the first policy takes that from them.
+    pub async fn prepared(
+        store: S,
+        with: impl FnOnce(Recorder) -> Recorder,
+        prepare: impl AsyncFnOnce(&Founded<S>),
+    ) -> Self {
         let founded = Founded::found(store, ManualClock::new(start()), with).await.unwrap();
+        prepare(&founded).await;
         let alice = founded.enrol("user:alice").await.unwrap();
         let olga = founded.enrol("user:olga").await.unwrap();
         let iam = founded.enrol("service:iam").await.unwrap();
