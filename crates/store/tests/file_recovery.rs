@@ -259,3 +259,35 @@ async fn f02_a_copy_that_holds_no_entries_changes_nothing() {
         assert_eq!(fs::read(dir.segment(0)).unwrap(), good, "offset {offset}");
     }
 }
+
+// A copy of entries that do not belong there, or are others than those that stand there whole, was put in their place.
+#[tokio::test]
+async fn f02_a_copy_of_other_entries_than_those_that_stand_there_changes_nothing() {
+    let all = entries(6);
+    let other = common::entries_of(2, all[4].head(), 1, 1);
+    let cases = [
+        ("another last entry", 4, lines(&[&all[4..5], &other].concat())),
+        ("entries of an earlier place", 4, lines(&all[1..5])),
+        ("entries of a later place", 2, lines(&all[3..])),
+        ("entries of a later place, over all", 0, lines(&all[1..])),
+    ];
+    for (name, after, copy) in cases {
+        let dir = ledger("other-copy", &all[..4], 0).await;
+        add(&dir.segment(0), &lines(&all[4..]));
+        // As long as the copy is at most: what is longer was not being written again.
+        let offset = lines(&all[..after]).len();
+        let size = fs::metadata(dir.segment(0)).unwrap().len().min((offset + copy.len()) as u64);
+        fs::OpenOptions::new().write(true).open(dir.segment(0)).unwrap().set_len(size).unwrap();
+        let kept = dir.ledger().join(format!("entries/{:020}.jsonl.rewrite-{offset}", 0));
+        fs::write(&kept, &copy).unwrap();
+        let before = fs::read(dir.segment(0)).unwrap();
+        for options in [Options::new(), Options::new().cut_unproven()] {
+            match options.open(dir.ledger()) {
+                Err(OpenError::UnknownName { path }) => assert_eq!(path, kept, "case: {name}"),
+                other => panic!("case: {name}: {other:?}"),
+            }
+            assert_eq!(fs::read(dir.segment(0)).unwrap(), before, "case: {name}");
+            assert_eq!(fs::read(&kept).unwrap(), copy, "case: {name}");
+        }
+    }
+}

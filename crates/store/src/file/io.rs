@@ -89,9 +89,16 @@ pub(super) fn copy(from: &impl VfsFile, start: u64, end: u64, to: &impl VfsFile)
 
 /// Whether the bytes of `file` from `start` on, as far as `other` goes, are those of `other`, and `other` goes to `end`.
 pub(super) fn same(file: &impl VfsFile, start: u64, end: u64, other: &impl VfsFile) -> io::Result<bool> {
-    if uninterrupted(|| other.size())? != end - start {
-        return Ok(false);
-    }
+    Ok(uninterrupted(|| other.size())? == end - start && begins_with(other, file, start, end)?)
+}
+
+/// Whether `other`, which is as long at least, begins with the bytes of `file` between two offsets.
+pub(super) fn begins_with(
+    other: &impl VfsFile,
+    file: &impl VfsFile,
+    start: u64,
+    end: u64,
+) -> io::Result<bool> {
     let mut at = start;
     while at < end {
         let length = usize::try_from(end - at).map_or(CHUNK_LEN, |rest| rest.min(CHUNK_LEN));

@@ -12,7 +12,8 @@ use super::error::{OpenError, at};
 use super::evidence::{HeadFile, Known};
 use super::inspect;
 use super::io::{
-    append_all, copy, ensure_dir, open, open_if_there, parent, remove_if_there, replace, same, uninterrupted,
+    append_all, begins_with, copy, ensure_dir, open, open_if_there, parent, remove_if_there, replace, same,
+    uninterrupted,
 };
 use super::lines::{LineFault, Lines, Next, Rest, Scanned, chained, last_line, link, scan};
 use super::names::{self, CHECKPOINT, ENTRIES, EntryName, LOCK};
@@ -101,7 +102,7 @@ pub(super) fn recover<V: Vfs>(vfs: &V, dir: &Path, options: &Options) -> Result<
     let (active, head) = {
         let last = names.segments.last().copied();
         for (first, offset, kept) in &names.rewrites {
-            work.resume(*first, *offset, kept, Some(*first) == last)?;
+            work.resume(*first, *offset, kept, (Some(*first) == last).then_some(before))?;
         }
         work.active(last, before)?
     };
@@ -402,23 +403,39 @@ impl<V: Vfs> Work<'_, V> {
         remove_if_there(self.vfs, &kept).map_err(at(&kept))
     }
 
-    /// Goes on with a recovery that was cut off while it wrote entries of the last segment again.
-    fn resume(&self, first: u64, offset: u64, kept: &Path, is_last: bool) -> Result<(), OpenError> {
+    /// Goes on with a recovery that was cut off while it wrote entries of the last segment again. `before` is what that one goes
+    /// behind; none for a segment that is not the last.
+    fn resume(&self, first: u64, offset: u64, kept: &Path, before: Option<Head>) -> Result<(), OpenError> {
         let path = names::segment(self.dir, first);
         let there = open(self.vfs, kept, Access::Read).map_err(at(kept))?;
         let length = uninterrupted(|| there.size()).map_err(at(kept))?;
         let foreign = || OpenError::UnknownName { path: kept.to_owned() };
-        let file = open_if_there(self.vfs, &path, if is_last { Access::Write } else { Access::Read });
+        let file =
+            open_if_there(self.vfs, &path, if before.is_some() { Access::Write } else { Access::Read });
         let file = file.map_err(at(&path))?.ok_or_else(foreign)?;
         let size = uninterrupted(|| file.size()).map_err(at(&path))?;
         let end = offset.saturating_add(length);
         let is_same = size >= end && same(&file, offset, end, &there).map_err(at(&path))?;
-        if is_last && (offset..=end).contains(&size) {
+        if let Some(before) = before.filter(|_| (offset..=end).contains(&size)) {
             // Where the segment was cut, the copy was durable before. Where it has the same bytes, nothing is proved: it may not have been
             // cut, and the copy's name never synced; or it may be restored, and never synced (F-02). So both are written once more, the copy
             // first, and it goes after a sync that succeeded.
-            if !is_same && !is_chained(&there, length).map_err(at(kept))? {
-                return Err(foreign());
+            if !is_same {
+                let before = match offset {
+                    0 => Some(before),
+                    _ => head_before(&file, offset).map_err(at(&path))?,
+                };
+                let before = before.ok_or_else(foreign)?;
+                let copied = scan(&there, 0, length, before, u64::MAX, |_, _| {}).map_err(at(kept))?;
+                if copied.rest != Rest::Nothing {
+                    return Err(foreign());
+                }
+                // What was cut off in being restored is entries of the copy, and rubbish behind them. Other entries are another history, and
+                // nobody knows which of the two was shown.
+                let restored = scan(&file, offset, size, before, u64::MAX, |_, _| {}).map_err(at(&path))?.end;
+                if !begins_with(&there, &file, offset, restored).map_err(at(kept))? {
+                    return Err(foreign());
+                }
             }
             let written = replace(self.vfs, &self.entries, kept, |to| copy(&there, 0, length, to));
             written.map_err(|error| at(kept)(error.into()))?;
@@ -450,11 +467,8 @@ impl<V: Vfs> Work<'_, V> {
     }
 }
 
-/// Whether a file holds entries that stand one behind the other, and nothing else.
-fn is_chained(file: &impl VfsFile, size: u64) -> io::Result<bool> {
-    let mut lines = Lines::new(file, 0, size);
-    let Next::Line(line) = lines.next()? else { return Ok(false) };
-    let Ok(first) = Entry::parse(line) else { return Ok(false) };
-    let before = Head { size: first.seq(), leaf: first.prev() };
-    Ok(matches!(scan(file, 0, size, before, u64::MAX, |_, _| {})?.rest, Rest::Nothing))
+/// The head that the line at an offset goes behind, by the line before it; none where that is no entry.
+fn head_before(file: &impl VfsFile, offset: u64) -> io::Result<Option<Head>> {
+    let line = last_line(file, offset)?;
+    Ok(line.and_then(|(_, line)| Some(Entry::parse(line).ok()?.head())))
 }
