@@ -35,7 +35,7 @@ fn eight_recorders_under_faults_of_every_kind_lose_nothing_and_agree_on_one_chai
     let name = "eight_recorders_under_faults";
     let Some(cluster) = cluster(name) else { return };
     // A ledger for each part of a long run: what one judges and keeps in memory stays small.
-    let ledgers = if is_soak() { 160 } else { 1 };
+    let ledgers = if is_soak() { 160 } else { 3 };
     let mut all = Tally::default();
     for number in 0..ledgers {
         let folder = Folder::new(&format!("contenders-{number}"));

@@ -409,8 +409,10 @@ async fn sizes(entries: u64, kept: Option<&Path>) {
     while at <= entries {
         let (mut recorded, mut checked) = (Vec::new(), Vec::new());
         while ledger.head().size < at {
-            // What is asked for is withdrawn, so that the state stays as large as it is.
-            let asked: Vec<_> = (0..64).map(|number| asked(&company, number)).collect();
+            // Syncs are few on the way. What is asked for is withdrawn, so that the state stays as large as it is.
+            let is_near = ledger.head().size + 6_400 > at;
+            let together = if is_near { 64 } else { 512 };
+            let asked: Vec<_> = (0..together).map(|number| asked(&company, number)).collect();
             let withdrawn: Vec<_> = asked
                 .iter()
                 .map(|asked| {
@@ -419,7 +421,6 @@ async fn sizes(entries: u64, kept: Option<&Path>) {
                     company.alice.state(withdrawn).seen(ledger.head()).sign().unwrap()
                 })
                 .collect();
-            let is_near = ledger.head().size + 6_400 > at;
             if is_near {
                 let started = Instant::now();
                 for signed in &asked {
