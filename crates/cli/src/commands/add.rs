@@ -55,7 +55,7 @@ pub(super) fn sign(args: Sign, session: &mut Session<'_, '_>) -> Result<bool, Fa
                 return Err(Failure::refused("not signed"));
             }
             let signed = statement.sign(&key).map_err(|error| unsigned(&error))?;
-            write(&signed, &args, says, session)
+            write(&signed, &args, says, None, session)
         }
         (None, _, _) => Err(Failure::told("give a ledger and --as, or --cosign")),
     }
@@ -252,7 +252,7 @@ fn cosign(args: &Sign, submission: &Path, session: &mut Session<'_, '_>) -> Resu
     }
     signed.cosign(&key).map_err(|error| unsigned(&error))?;
     session.note(&format!("signed now by key {} {whose}", key.public_key().key_id()));
-    write(&signed, args, says, session)
+    write(&signed, args, says, state.as_ref(), session)
 }
 
 /// In whose name a key would sign, in words; refused where the statement asks for no signature of it, since one that is added
@@ -306,11 +306,26 @@ fn not_a_statement(path: &Path, fault: &countersign_core::fault::Fault) -> Failu
         .hint("`countersign sign` makes one")
 }
 
+/// Whose signatures a statement waits for: new keys by their ids, cosigners by their names. Where there are signatures of which only
+/// the ledger tells whose they are, and it is not at hand, every cosigner is named.
+fn waits_for(signed: &SignedStatement, state: Option<&State>) -> String {
+    let statement = signed.statement();
+    let has_signed = |key: &KeyId| signed.signatures().iter().any(|part| part.keyid == *key);
+    let keys_of =
+        |name| state.and_then(|state| state.principal(name)).map(|view| view.keys).unwrap_or_default();
+    let cosigners =
+        statement.cosigners.iter().filter(|name| !keys_of(name).iter().any(|key| has_signed(&key.key_id)));
+    let new = statement.event.new_keys().into_iter().map(|key| key.key_id()).filter(|key| !has_signed(key));
+    let names = new.map(|key| format!("key {key}")).chain(cosigners.map(ToString::to_string));
+    names.collect::<Vec<_>>().join(", ")
+}
+
 /// Writes a signed statement as one line, and says what it says. A file that is there is only replaced where it is the statement's own.
 fn write(
     signed: &SignedStatement,
     args: &Sign,
     says: String,
+    state: Option<&State>,
     session: &mut Session<'_, '_>,
 ) -> Result<bool, Failure> {
     let statement = signed.statement();
@@ -320,7 +335,8 @@ fn write(
     let missing = is_counted.then(|| wanted.saturating_sub(signed.signatures().len()) as u64);
     if let Some(missing) = missing.filter(|missing| *missing > 0) {
         let missing = count(missing, "signature is", "signatures are");
-        session.note(&format!("{missing} still missing: `countersign sign --cosign` adds one"));
+        let whose = waits_for(signed, state);
+        session.note(&format!("{missing} still missing, of {whose}: `countersign sign --cosign` adds one"));
     }
     let mut line = signed.to_bytes();
     line.push(b'\n');
