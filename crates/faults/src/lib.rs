@@ -11,14 +11,15 @@ use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use contenders::Contenders;
-use countersign_core::entry::{Entry, Head, leaf_hash};
+use countersign_core::entry::{Entry, Head};
+use countersign_core::id::LedgerName;
 pub use countersign_notices::{count, is_soak, skip};
 use countersign_store::Store as _;
 use countersign_store::conformance::{Answers, Told};
 use countersign_store::file::FileReader;
+use rusqlite::{Connection, OpenFlags};
 pub use says::{say, say_why};
 
 /// Any error.
@@ -27,12 +28,30 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// The recorder's exit code where something was not acknowledged.
 pub const FAILED: u8 = 3;
 
+/// The ledger that is kept in databases.
+const IN_DATABASES: &str = "access";
+
+/// Whether a recorder keeps its ledger in a SQLite database at this path, and not in a directory: by the ending of its name.
+#[must_use]
+pub fn is_database(store: &Path) -> bool {
+    store.extension().is_some_and(|extension| extension == "db")
+}
+
+/// The name of the ledger that is kept in databases.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn in_databases() -> LedgerName {
+    LedgerName::new(IN_DATABASES).expect("a name")
+}
+
 /// What the recorder is to do.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The store's directory.
-    pub dir: PathBuf,
-    /// Which start on this directory it is.
+    /// The file store's directory, or a SQLite database.
+    pub store: PathBuf,
+    /// Which start on this store it is.
     pub run: u64,
     /// How many statements it records.
     pub statements: u64,
@@ -51,9 +70,9 @@ impl Settings {
     /// In words, what is wrong with it.
     pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Self, BoxError> {
         let mut args = args;
-        let dir = args.next().ok_or("no directory")?.into();
+        let store = args.next().ok_or("no store")?.into();
         let run = number(args.next())?;
-        let mut settings = Self { dir, run, statements: 0, submitters: 1, segment: None, paced: false };
+        let mut settings = Self { store, run, statements: 0, submitters: 1, segment: None, paced: false };
         while let Some(name) = args.next() {
             match name.to_str() {
                 Some("--statements") => settings.statements = number(args.next())?,
@@ -194,12 +213,25 @@ pub fn has(program: &str) -> bool {
     quiet.is_ok()
 }
 
-/// The entries in the segments of a store's directory as they lie there, whole lines alone; read without the store.
+/// The entries of a store as they lie there, in the segments of a directory (whole lines alone) or in a SQLite database; read without the
+/// store.
 ///
 /// # Panics
-/// Where a whole line is no entry, or does not follow the one before: nothing that happened may leave that behind.
+/// Where a whole line or a row is no entry, or does not follow the one before: nothing that happened may leave that behind.
 #[must_use]
-pub fn entries_in(dir: &Path) -> Vec<Entry> {
+pub fn entries_in(store: &Path) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for (place, bytes) in if is_database(store) { rows_in(store) } else { lines_in(store) } {
+        let entry = Entry::parse(bytes).unwrap_or_else(|fault| panic!("in {place}: {fault}"));
+        let head = entries.last().map_or(Head::EMPTY, Entry::head);
+        assert_eq!(Head { size: entry.seq(), leaf: entry.prev() }, head, "in {place}");
+        entries.push(entry);
+    }
+    entries
+}
+
+/// Each whole line of the segments, and where it is.
+fn lines_in(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let mut names: Vec<_> = match std::fs::read_dir(dir.join("entries")) {
         Ok(found) => found.map(|entry| entry.expect("a readable directory").path()).collect(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -207,18 +239,26 @@ pub fn entries_in(dir: &Path) -> Vec<Entry> {
     };
     names.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
     names.sort();
-    let mut entries: Vec<Entry> = Vec::new();
+    let mut lines = Vec::new();
     for path in names {
         let bytes = std::fs::read(&path).expect("a readable segment");
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        for line in bytes[..whole].split_inclusive(|byte| *byte == b'\n') {
-            let entry = Entry::parse(&line[..line.len() - 1]).expect("whole lines are entries");
-            let head = entries.last().map_or(Head::EMPTY, Entry::head);
-            assert_eq!(Head { size: entry.seq(), leaf: entry.prev() }, head, "in {}", path.display());
-            entries.push(entry);
-        }
+        let in_segment = bytes[..whole].split_inclusive(|byte| *byte == b'\n');
+        lines.extend(in_segment.map(|line| (path.display().to_string(), line[..line.len() - 1].to_vec())));
     }
-    entries
+    lines
+}
+
+/// The bytes in each row of a database, and where it is.
+fn rows_in(file: &Path) -> Vec<(String, Vec<u8>)> {
+    let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a database");
+    let sql =
+        "SELECT seq, bytes FROM entries WHERE ledger = (SELECT id FROM ledgers WHERE name = ?1) ORDER BY seq";
+    let mut query = connection.prepare(sql).expect("the table of entries");
+    let rows = query.query_map([IN_DATABASES], |row| {
+        Ok((format!("row {} of {}", row.get::<_, i64>(0)?, file.display()), row.get(1)?))
+    });
+    rows.and_then(Iterator::collect).expect("readable rows")
 }
 
 /// A recorder that records a statement when it is asked to.
@@ -325,31 +365,6 @@ pub fn read_all(dir: &Path) -> Vec<Entry> {
         }
         entries.extend(read.into_iter().map(|bytes| Entry::parse(bytes).expect("an entry")));
     }
-}
-
-/// Reads beside the writer until it is told to stop or the disk is gone: everything that was shown, in order.
-#[must_use]
-pub fn tail(dir: &Path, stop: &AtomicBool) -> Vec<Told> {
-    let mut seen = Vec::new();
-    let mut reader = None;
-    while !stop.load(Ordering::Relaxed) {
-        let Some(open) = &reader else {
-            // Before the first entry there is nothing to open.
-            reader = FileReader::open(dir).ok();
-            std::thread::yield_now();
-            continue;
-        };
-        match block_on(open.read(seen.len() as u64, 256)) {
-            Ok(read) => seen.extend(
-                (seen.len() as u64..)
-                    .zip(read)
-                    .map(|(seq, bytes)| Told::Seen { seq, leaf: leaf_hash(&bytes) }),
-            ),
-            Err(_) => break,
-        }
-        std::thread::yield_now();
-    }
-    seen
 }
 
 /// Sends a signal to a process, by its id.

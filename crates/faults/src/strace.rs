@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The calls that faults are put into, and the errors that each is made to fail with. Not `close`: Rust tells nobody of its error, so
 /// that what has to stand is synced before.
-pub const CALLS: [(&str, &[&str]); 13] = [
+pub const CALLS: [(&str, &[&str]); 16] = [
     ("openat", &["EMFILE", "EACCES"]),
     ("write", &["EIO", "ENOSPC", "EINTR"]),
     ("pwrite64", &["EIO", "ENOSPC", "EINTR"]),
@@ -22,10 +22,13 @@ pub const CALLS: [(&str, &[&str]); 13] = [
     ("flock", &["ENOLCK"]),
     ("read", &["EIO", "EINTR"]),
     ("pread64", &["EIO", "EINTR"]),
+    ("fstat", &["EIO"]),
+    ("fcntl", &["ENOLCK", "EIO"]),
+    ("mmap", &["ENOMEM"]),
 ];
 
 /// Those of [`CALLS`] that change nothing: what a kill there leaves is what one at the next call leaves.
-const READS: [&str; 2] = ["read", "pread64"];
+const READS: [&str; 5] = ["read", "pread64", "fstat", "fcntl", "mmap"];
 
 /// A run that was traced.
 #[derive(Debug)]
@@ -167,6 +170,20 @@ fn call_of(line: &str) -> Option<(&str, &'static str, &Path)> {
         _ => open,
     };
     Some((thread, call, Path::new(path?)))
+}
+
+/// At most so many points of each call on each path, spread over all of them: calls that are rare are all in it.
+#[must_use]
+pub fn spread(points: Vec<Point>, most: usize) -> Vec<Point> {
+    let mut kinds: BTreeMap<(PathBuf, &'static str), Vec<Point>> = BTreeMap::new();
+    for point in points {
+        kinds.entry((point.path.clone(), point.call)).or_default().push(point);
+    }
+    let some = |points: Vec<Point>| {
+        let step = points.len().div_ceil(most);
+        points.into_iter().step_by(step)
+    };
+    kinds.into_values().flat_map(some).collect()
 }
 
 /// Does all jobs with two workers, each told its number; gives how many of them were true.

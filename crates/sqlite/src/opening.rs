@@ -191,9 +191,7 @@ fn check(connection: &Connection, path: &Path, ledger: Ledger) -> Result<Head, O
 
 /// What a killed writer wrote and did not sync is synced before it is shown.
 fn sync_log(path: &Path) -> Result<(), OpenError> {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    // SQLite locks the file of shared memory and the database, never this one: opening and closing it here takes no lock away (F-25).
+    let log = log(path);
     match File::open(&log).and_then(|log| log.sync_all()) {
         Err(error)
             if !matches!(
@@ -201,10 +199,18 @@ fn sync_log(path: &Path) -> Result<(), OpenError> {
                 ErrorKind::NotFound | ErrorKind::ReadOnlyFilesystem | ErrorKind::InvalidInput
             ) =>
         {
-            Err(io_at(Path::new(&log))(error))
+            Err(io_at(&log)(error))
         }
         _ => Ok(()),
     }
+}
+
+/// Where the log of a database is. SQLite locks the file of shared memory and the database, never this one: to open and close it takes no
+/// lock away (F-25).
+pub(crate) fn log(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
 }
 
 /// The database file at a path: regular, with one name, on a local disk.

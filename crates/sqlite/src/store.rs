@@ -34,9 +34,9 @@ use crate::{OpenError, Options};
 pub struct SqliteStore(Arc<Handle>);
 
 struct Handle {
-    // In this order: the writer is gone before the readers, and whoever closes last tidies up.
-    writer: Option<Threads<Job>>,
+    // In this order: who closes last copies the log into the database and removes it, which a reader may not.
     readers: Threads<Question>,
+    writer: Option<Threads<Job>>,
     ledger: Ledger,
     growth: Growth,
     max_read_size: usize,

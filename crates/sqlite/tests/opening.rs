@@ -114,6 +114,17 @@ async fn other_tables_than_were_made_are_refused() {
 }
 
 #[tokio::test]
+async fn a_database_that_its_writer_closed_last_is_one_file() {
+    let dir = TempDir::new("closed");
+    let entries = recorded(&dir.file(), 3).await;
+    let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|found| found.unwrap().file_name()).collect();
+    assert_eq!(names, ["access.db"]);
+    let copy = dir.path().join("copy.db");
+    fs::copy(dir.file(), &copy).unwrap();
+    assert_eq!(everything(&open(&copy)).await.len(), entries.len());
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_made_only_by_who_may() {
     let dir = TempDir::new("missing");
     let (existing, access) = (Options::new().existing(), name("access"));

@@ -1,25 +1,26 @@
-//! A recorder to be killed: opens the file store in a directory, founds the ledger if there is none, records statements, and says on
-//! standard output what became of each, one line at a time, only after it knows.
+//! A recorder to be killed: opens the file store in a directory, or a SQLite database, founds the ledger if there is none, records
+//! statements, and says on standard output what became of each, one line at a time, only after it knows.
 //!
 //! ```text
-//! fault-recorder DIR RUN [--statements N] [--submitters N] [--segment BYTES] [--paced]
+//! fault-recorder STORE RUN [--statements N] [--submitters N] [--segment BYTES] [--paced]
 //! ```
 //!
-//! `RUN` numbers the starts on one directory, so that serials and names never repeat. With `--paced` it records a statement for each
+//! `STORE` is a database where its name ends in `.db`. `RUN` numbers the starts on one store, so that serials and names never repeat. With `--paced` it records a statement for each
 //! line on standard input, and ends with it. Its lines are those of [`Told`], and `open SIZE`, `because REASON`, `closed`.
 
 use std::io::{self, BufRead as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use countersign_core::event::{ResourceRegistered, Tier};
 use countersign_core::id::Resource;
 use countersign_core::statement::SignedStatement;
-use countersign_faults::{BoxError, FAILED, Settings, say, say_why};
+use countersign_faults::{BoxError, FAILED, Settings, in_databases, is_database, say, say_why};
 use countersign_ledger::testing::{self, ManualClock};
 use countersign_ledger::{Author, Clock as _, Ledger, Receipt, Recorder, SubmitError, SystemClock};
-use countersign_store::FileStore;
+use countersign_store::AnyStore;
 use countersign_store::conformance::Told;
 
 #[tokio::main]
@@ -65,14 +66,20 @@ async fn run(settings: Settings) -> Result<bool, BoxError> {
     Ok(all_went_well)
 }
 
-async fn open(settings: &Settings) -> Result<(Author, Author, Ledger<FileStore>), BoxError> {
+async fn open(settings: &Settings) -> Result<(Author, Author, Ledger<AnyStore>), BoxError> {
     let now = SystemClock::new().wall();
     let (genesis, [ada, ben, _]) = testing::genesis("faults", &ManualClock::new(now));
-    let mut options = countersign_store::file::Options::new();
-    if let Some(bytes) = settings.segment {
-        options = options.segment_size(bytes);
-    }
-    let store = options.open(&settings.dir)?;
+    let store = if is_database(&settings.store) {
+        // Nobody else writes: a lock that is not had is one that a fault left behind.
+        let options = countersign_sqlite::Options::new().busy_timeout(Duration::from_millis(500));
+        AnyStore::new(options.open(&settings.store, &in_databases())?)
+    } else {
+        let mut options = countersign_store::file::Options::new();
+        if let Some(bytes) = settings.segment {
+            options = options.segment_size(bytes);
+        }
+        AnyStore::new(options.open(&settings.store)?)
+    };
     let recorder = Recorder::new(testing::key("service:recorder"));
     let ledger = Ledger::open(store, recorder).await?;
     if ledger.head().size == 0 {
@@ -100,7 +107,7 @@ async fn record_many(
     settings: &Settings,
     ada: &Author,
     ben: &Author,
-    ledger: &Ledger<FileStore>,
+    ledger: &Ledger<AnyStore>,
 ) -> Result<bool, BoxError> {
     // Signed beforehand, in order: that is not what is tested.
     let signed: Vec<_> = (0..settings.statements)
@@ -127,7 +134,7 @@ async fn record_many(
 }
 
 /// Whether it was acknowledged.
-async fn record(ledger: &Ledger<FileStore>, statement: SignedStatement) -> bool {
+async fn record(ledger: &Ledger<AnyStore>, statement: SignedStatement) -> bool {
     let digest = statement.digest();
     say(&Told::Submitted(digest));
     let (told, error) = match ledger.submit(statement).await {
