@@ -151,6 +151,9 @@ impl<S: Store> Ledger<S> {
     /// Dropping the future loses nothing and leaves nothing half done: the statement goes its way, and is recorded or not. Who wants to
     /// know submits it again.
     ///
+    /// Where the store is away, the answer comes when the store gives up: once for the append that is under way already, once for this
+    /// one, and [`RETRY_FOR`](crate::RETRY_FOR) besides where an outcome is unknown. How long a store takes to give up is for the store to say.
+    ///
     /// # Errors
     /// [`SubmitError`]. Only [`SubmitError::OutcomeUnknown`] leaves open whether it was recorded.
     pub async fn submit(&self, signed: SignedStatement) -> Result<Receipt, SubmitError> {

@@ -81,3 +81,4 @@ pub use recorder::{Recorder, SNAPSHOT_ENTRIES};
 pub use recording::SnapshotStatus;
 pub use replica::{Follow, Replica};
 pub use view::View;
+pub use writer::RETRY_FOR;

@@ -16,6 +16,7 @@ use countersign_core::time::Timestamp;
 use countersign_projection::governance::{JudgedEntry, Refusal, RefusalCode, judge};
 use countersign_store::{AppendError, Batch, Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::clock::StepGuard;
 use crate::error::{CheckpointError, ReplayError, SubmitError};
@@ -28,8 +29,12 @@ use crate::shared::Shared;
 use crate::view::View;
 use crate::watch::Reply;
 
-/// How often a batch whose outcome is unknown is appended again before its authors are told so.
+/// How often a batch whose outcome is unknown is appended before its authors are told so.
 const ATTEMPTS: u32 = 6;
+/// For how long a batch whose outcome is unknown is appended again: no further attempt begins after that, and its authors are told so.
+///
+/// An append that fails after longer than this fails for all who wait behind it, too.
+pub const RETRY_FOR: Duration = Duration::from_secs(5);
 /// How long before the second attempt; every further one waits twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// How many lost races in a row a batch is judged again after.
@@ -256,7 +261,7 @@ impl<S: Store> Writer<S> {
                 self.answer_refused(judged.refused);
                 continue;
             }
-            let started = self.shared().clock.monotonic();
+            let (started, began) = (self.shared().clock.monotonic(), Instant::now());
             // Who arrived before goes first.
             let is_open = pending.is_empty();
             let (appended, next) = self.append_and_judge_on(&judged, intake, is_open).await;
@@ -299,6 +304,11 @@ impl<S: Store> Writer<S> {
                     self.answer_not_recorded(judged.into_submissions(), &error);
                     pending.extend(next.into_iter().flat_map(Judged::into_submissions));
                     is_newest = false;
+                    if began.elapsed() >= RETRY_FOR {
+                        // The store is away: who waits would wait as long again, batch behind batch.
+                        pending.extend(std::iter::from_fn(|| intake.try_next()));
+                        return self.answer_not_recorded(pending, &error);
+                    }
                 }
                 Appended::Unknown(batch) => {
                     self.unsettled.push(batch);
@@ -422,6 +432,7 @@ impl<S: Store> Writer<S> {
 async fn append<S: Store>(shared: &Shared<S>, entries: &[JudgedEntry]) -> Appended {
     let entries: Vec<Entry> = entries.iter().map(|entry| entry.entry().clone()).collect();
     let batch = Batch::new(entries).expect("sealed one behind the other, and at least one");
+    let began = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut is_unknown = false;
     for attempt in 1..=ATTEMPTS {
@@ -443,10 +454,11 @@ async fn append<S: Store>(shared: &Shared<S>, entries: &[JudgedEntry]) -> Append
             Err(AppendError::NotStored(_)) => {}
             Err(_) => is_unknown = true,
         }
-        if attempt < ATTEMPTS {
-            tokio::time::sleep(pause).await;
-            pause *= 2;
+        if attempt == ATTEMPTS || began.elapsed() >= RETRY_FOR {
+            break;
         }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
     }
     Appended::Unknown(batch)
 }

@@ -402,6 +402,60 @@ async fn all_who_submitted_the_same_statement_hear_the_same_of_it() {
     }
 }
 
+// Each of six attempts waited for a server that was away, and their author for all of them.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_store_that_is_away_is_told_in_time_that_nobody_knows() {
+    let told = Told::new();
+    let company = Company::in_store(told.clone(), |recorder| recorder).await;
+    let ledger = company.founded.ledger.clone();
+    let (before, appends) = (ledger.head().size, told.appends());
+    let short = RETRY_FOR / 2;
+    told.act(&[Act::UnknownAfter(short), Act::FailAfter(short), Act::FailAfter(short)]);
+    let signed = company.alice.state(ask()).sign().unwrap();
+    let outcome = ledger.submit(signed.clone()).await;
+    assert!(matches!(outcome, Err(SubmitError::OutcomeUnknown { .. })), "{outcome:?}");
+    assert_eq!(told.appends() - appends, 2, "no attempt begins after {RETRY_FOR:?}");
+    told.act(&[]);
+    let receipt = ledger.submit(signed).await.unwrap();
+    assert_eq!(receipt.seq, before, "it was recorded by the first");
+    assert_recorded(told.kept(), &[receipt]).await;
+}
+
+// Who waited behind a batch that failed waited as long again, once for each batch in front.
+#[tokio::test(start_paused = true)]
+async fn what_fails_after_long_fails_for_all_who_wait_and_what_fails_at_once_does_not() {
+    for (time, recorded) in [(RETRY_FOR, 0), (Duration::ZERO, 4)] {
+        let told = Told::new();
+        let company = Company::in_store(told.clone(), |recorder| recorder.batch(1)).await;
+        let ledger = company.founded.ledger.clone();
+        told.hold();
+        told.act(&[Act::FailAfter(time)]);
+        let (before, appends) = (ledger.head().size, told.appends());
+        let submit = || spawn(&ledger, company.alice.state(ask()).sign().unwrap());
+        let first = submit();
+        while told.appends() == appends {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let others: Vec<_> = (0..4).map(|_| submit()).collect();
+        while !format!("{ledger:?}").contains("waiting: 5") {
+            tokio::task::yield_now().await;
+        }
+        // Long enough for the signatures: they are verified elsewhere.
+        std::thread::sleep(Duration::from_millis(100));
+        told.release();
+        let failed = first.await.unwrap();
+        assert!(matches!(failed, Err(SubmitError::Store(_))), "{time:?}: {failed:?}");
+        for other in others {
+            let outcome = other.await.unwrap();
+            assert_eq!(outcome.is_ok(), recorded > 0, "{time:?}: {outcome:?}");
+            assert!(matches!(outcome, Ok(_) | Err(SubmitError::Store(_))), "{time:?}: {outcome:?}");
+        }
+        assert_eq!(told.appends() - appends, 1 + recorded, "{time:?}");
+        // It goes on where the store does.
+        assert_eq!(company.request().await.seq, before + recorded);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_may_still_land_is_not_refused_before_that_is_settled() {
     let told = Told::new();

@@ -42,7 +42,7 @@ pub struct Options {
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// A write, and connecting for one.
+    /// A write, with its turn and a connection for it; a question.
     pub(crate) patience: Duration,
     /// Waiting for a row that another transaction holds.
     pub(crate) lock_timeout: Duration,
@@ -118,7 +118,9 @@ impl Options {
         self
     }
 
-    /// How long a write may take before its outcome is called unknown, and how long connecting for one is tried.
+    /// How long an append or a checkpoint may take in all, its turn behind others and a new connection included, and how long a question
+    /// may take. After that an append that was sent is an unknown outcome, and one that was not sent stored nothing. Snapshots may
+    /// take longer: nothing waits for them. Without it, 30 seconds.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.limits.patience = patience;
@@ -175,7 +177,7 @@ impl Options {
         let writer = Writer {
             shared: shared.clone(),
             options,
-            limits: self.limits,
+            lock_timeout: self.limits.lock_timeout,
             epoch,
             connection: Some(connection),
         };
@@ -244,7 +246,7 @@ impl Options {
             schema: self.schema.clone(),
             table,
             durability,
-            poll: self.limits.poll,
+            limits: self.limits,
             growth: Growth::new(head.size),
             acknowledged: std::sync::Mutex::new(Head::EMPTY),
         })

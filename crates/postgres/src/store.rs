@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use countersign_core::digest::StatementDigest;
 use countersign_core::entry::Head;
@@ -12,13 +11,13 @@ use countersign_store::{
 };
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, Transaction};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::{OpenError, reading, unavailable};
 use crate::ledger::{Appended, LedgerTable, Terms, position};
-use crate::options::Options;
+use crate::options::{Limits, Options};
 use crate::schema::SchemaName;
-use crate::writer::Job;
+use crate::writer::{Job, Work};
 
 /// A ledger in PostgreSQL. A clone is another handle to the same store.
 ///
@@ -46,7 +45,7 @@ pub(crate) struct Shared {
     pub(crate) schema: SchemaName,
     pub(crate) table: LedgerTable,
     pub(crate) durability: Durability,
-    pub(crate) poll: Duration,
+    pub(crate) limits: Limits,
     pub(crate) growth: Growth,
     /// The longest history that was acknowledged here: what stands must continue it.
     pub(crate) acknowledged: Mutex<Head>,
@@ -71,6 +70,12 @@ impl Shared {
         let head = self.table.look(&self.pool, 0, self.acknowledged()).await?.head;
         self.growth.reached(head.size);
         Ok(head)
+    }
+
+    /// Gives up a question that is not answered in time, as where the network fell silent.
+    async fn within<T>(&self, asking: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let answer = timeout(self.limits.patience, asking).await;
+        answer.unwrap_or_else(|late| Err(StoreError::Unavailable(late.into())))
     }
 
     fn sql(&self, sql: &str) -> AssertSqlSafe<String> {
@@ -127,8 +132,9 @@ impl PostgresStore {
         })
     }
 
-    fn send(&self, job: Job) -> Result<(), StoreError> {
+    fn send(&self, work: Work) -> Result<(), StoreError> {
         let writer = self.writer.as_ref().ok_or(StoreError::ReadOnly)?;
+        let job = Job { work, until: Instant::now() + self.shared.limits.patience };
         // It ends before its handles only with the runtime.
         writer.jobs.send(job).map_err(|_| StoreError::Poisoned)
     }
@@ -150,37 +156,40 @@ impl Store for PostgresStore {
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
-        self.shared.head().await
+        self.shared.within(self.shared.head()).await
     }
 
     async fn append(&self, batch: Batch) -> Result<Head, AppendError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Job::Append(batch, reply))?;
+        self.send(Work::Append(batch, reply))?;
         answer.await.unwrap_or_else(|_| Err(AppendError::OutcomeUnknown("the writer stopped".into())))
     }
 
     async fn read(&self, from: u64, max: usize) -> Result<Vec<EntryBytes>, StoreError> {
         let Shared { pool, table, .. } = &*self.shared;
-        let read = table.read(pool, from, max).await?;
-        if !read.is_empty() || max == 0 || from >= self.shared.head().await?.size {
-            return Ok(read);
-        }
-        // The head may have come to be after the read.
-        let read = table.read(pool, from, max).await?;
-        if read.is_empty() {
-            return Err(StoreError::Damaged { seq: from, detail: "the entry is not there".to_owned() });
-        }
-        Ok(read)
+        let reading = async {
+            let read = table.read(pool, from, max).await?;
+            if !read.is_empty() || max == 0 || from >= self.shared.head().await?.size {
+                return Ok(read);
+            }
+            // The head may have come to be after the read.
+            let read = table.read(pool, from, max).await?;
+            if read.is_empty() {
+                return Err(StoreError::Damaged { seq: from, detail: "the entry is not there".to_owned() });
+            }
+            Ok(read)
+        };
+        self.shared.within(reading).await
     }
 
     async fn find(&self, digest: StatementDigest) -> Result<Option<Found>, StoreError> {
-        self.shared.table.find(&self.shared.pool, &digest).await
+        self.shared.within(self.shared.table.find(&self.shared.pool, &digest)).await
     }
 
     async fn wait(&self, size: u64) {
         let looking = async {
             loop {
-                sleep(self.shared.poll).await;
+                sleep(self.shared.limits.poll).await;
                 // A hint: whoever waits for it looks for themselves, and is told what fails.
                 let _ = self.shared.head().await;
             }
@@ -192,17 +201,20 @@ impl Store for PostgresStore {
     }
 
     async fn checkpoint(&self) -> Result<Option<NoteBytes>, StoreError> {
-        let row = sqlx::query(self.shared.sql("SELECT note FROM {schema}.checkpoints WHERE ledger = $1"))
-            .bind(self.shared.table.id())
-            .fetch_optional(&self.shared.pool)
-            .await
-            .map_err(|error| reading(error, 0))?;
+        let asking = async {
+            sqlx::query(self.shared.sql("SELECT note FROM {schema}.checkpoints WHERE ledger = $1"))
+                .bind(self.shared.table.id())
+                .fetch_optional(&self.shared.pool)
+                .await
+                .map_err(|error| reading(error, 0))
+        };
+        let row = self.shared.within(asking).await?;
         row.map(|row| row.try_get::<&[u8], _>(0).map(NoteBytes::from)).transpose().map_err(unavailable)
     }
 
     async fn put_checkpoint(&self, size: u64, note: NoteBytes) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Job::Checkpoint(size, note, reply))?;
+        self.send(Work::Checkpoint(size, note, reply))?;
         answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the writer stopped".into())))
     }
 

@@ -8,11 +8,10 @@ use countersign_store::{AppendError, Batch, NoteBytes, StoreError, checkpoint_si
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::error::{OpenError, refused, unavailable};
 use crate::ledger::{Terms, position};
-use crate::options::Limits;
 use crate::session::{check_durability, connect};
 use crate::store::Shared;
 
@@ -20,7 +19,13 @@ use crate::store::Shared;
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-pub(crate) enum Job {
+pub(crate) struct Job {
+    pub(crate) work: Work,
+    /// When whoever waits for it is told how it stands, at the latest.
+    pub(crate) until: Instant,
+}
+
+pub(crate) enum Work {
     Append(Batch, oneshot::Sender<Result<Head, AppendError>>),
     Checkpoint(u64, NoteBytes, oneshot::Sender<Result<(), StoreError>>),
 }
@@ -28,7 +33,7 @@ pub(crate) enum Job {
 pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) options: PgConnectOptions,
-    pub(crate) limits: Limits,
+    pub(crate) lock_timeout: Duration,
     pub(crate) epoch: i64,
     /// None after it was lost, or something happened on it that nobody knows the end of.
     pub(crate) connection: Option<PgConnection>,
@@ -37,17 +42,17 @@ pub(crate) struct Writer {
 impl Writer {
     /// Works until all handles are gone. Each job is done to its end, whoever waits for it.
     pub(crate) async fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
-        while let Some(job) = jobs.recv().await {
-            match job {
-                Job::Append(batch, reply) => {
-                    let answer = self.append(&batch).await;
+        while let Some(Job { work, until }) = jobs.recv().await {
+            match work {
+                Work::Append(batch, reply) => {
+                    let answer = self.append(&batch, until).await;
                     if answer.is_ok() {
                         self.shared.acknowledge(batch.head());
                     }
                     let _ = reply.send(answer.map(|()| batch.head()));
                 }
-                Job::Checkpoint(size, note, reply) => {
-                    let _ = reply.send(self.put_checkpoint(size, &note).await);
+                Work::Checkpoint(size, note, reply) => {
+                    let _ = reply.send(self.put_checkpoint(size, &note, until).await);
                 }
             }
         }
@@ -56,15 +61,15 @@ impl Writer {
         }
     }
 
-    async fn append(&mut self, batch: &Batch) -> Result<(), AppendError> {
-        let mut connection = self.connected().await?;
+    async fn append(&mut self, batch: &Batch, until: Instant) -> Result<(), AppendError> {
+        let mut connection = self.connected(until).await?;
         let terms = Terms {
             epoch: self.epoch,
             least: self.shared.durability,
             acknowledged: self.shared.acknowledged(),
         };
         let appending = self.shared.table.append(&mut connection, batch, terms);
-        let answer = match timeout(self.limits.patience, appending).await {
+        let answer = match timeout_at(until, appending).await {
             Ok(answer) => answer,
             Err(late) => Err(AppendError::OutcomeUnknown(late.into())),
         };
@@ -76,10 +81,10 @@ impl Writer {
     }
 
     /// As [`countersign_store::Store::put_checkpoint`].
-    async fn put_checkpoint(&mut self, size: u64, note: &[u8]) -> Result<(), StoreError> {
-        let mut connection = self.connected().await?;
+    async fn put_checkpoint(&mut self, size: u64, note: &[u8], until: Instant) -> Result<(), StoreError> {
+        let mut connection = self.connected(until).await?;
         let putting = self.put(&mut connection, size, note);
-        let answer = match timeout(self.limits.patience, putting).await {
+        let answer = match timeout_at(until, putting).await {
             Ok(answer) => answer,
             Err(late) => return Err(StoreError::Unavailable(late.into())),
         };
@@ -127,19 +132,21 @@ impl Writer {
     }
 
     /// A session, a new one if need be. Nothing was sent where there is none.
-    async fn connected(&mut self) -> Result<PgConnection, StoreError> {
+    async fn connected(&mut self, until: Instant) -> Result<PgConnection, StoreError> {
+        if Instant::now() >= until {
+            return Err(StoreError::Unavailable("what was to be written before took too long".into()));
+        }
         if let Some(connection) = self.connection.take() {
             return Ok(connection);
         }
-        let until = Instant::now() + self.limits.patience;
         let mut pause = FIRST_PAUSE;
         loop {
             let connecting = async {
-                let mut connection = connect(&self.options, self.limits.lock_timeout).await?;
+                let mut connection = connect(&self.options, self.lock_timeout).await?;
                 check_durability(&mut connection, self.shared.durability).await?;
                 Ok(connection)
             };
-            let error = match tokio::time::timeout_at(until, connecting).await {
+            let error = match timeout_at(until, connecting).await {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(OpenError::Backend(error))) => StoreError::Unavailable(error.into()),
                 // Waiting does not help.

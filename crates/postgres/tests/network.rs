@@ -8,12 +8,11 @@ use std::time::Duration;
 use countersign_core::entry::Head;
 use countersign_core::event::{ResourceRegistered, Tier};
 use countersign_core::id::Resource;
-use countersign_ledger::SystemClock;
 use countersign_ledger::testing::{Founded, ManualClock};
-use countersign_ledger::{Clock as _, Ledger};
+use countersign_ledger::{Clock as _, Ledger, SubmitError, SystemClock};
 use countersign_postgres::PostgresStore;
 use countersign_store::conformance::Author;
-use countersign_store::{AppendError, Batch, Store as _};
+use countersign_store::{AppendError, Batch, Store as _, StoreError};
 use countersign_test_postgres::Proxy;
 use support::{Cluster, cluster, everything, new_schema, open, options, pool};
 
@@ -49,6 +48,16 @@ impl Far {
         assert_eq!(self.far.append(batch.clone()).await.unwrap(), batch.head());
         assert_eq!(self.near.head().await.unwrap(), batch.head());
         assert_eq!(everything(&self.near).await.len() as u64, batch.head().size);
+    }
+}
+
+fn registered(number: usize) -> ResourceRegistered {
+    ResourceRegistered {
+        environment: None,
+        governed_by: None,
+        process: None,
+        resource: Resource::new(&format!("db:{number}")).unwrap(),
+        tier: Tier::Low,
     }
 }
 
@@ -142,6 +151,22 @@ async fn a_network_that_falls_silent_is_waited_for_within_a_limit() {
     // No connection comes about any more: that attempt stores nothing.
     let again = far.append(batch.clone()).await;
     assert!(matches!(again, Err(AppendError::NotStored(_))), "{again:?}");
+    // Neither are questions, and whoever comes while others wait has the same time, not that of those in front besides.
+    let asked = tokio::time::timeout(Duration::from_secs(120), far.head()).await.expect("an answer");
+    assert!(matches!(asked, Err(StoreError::Unavailable(_))), "{asked:?}");
+    let all = (0..5).map(|_| {
+        let (far, batch) = (far.clone(), batch.clone());
+        async move { far.append(batch).await }
+    });
+    let all: Vec<_> = all.map(tokio::spawn).collect();
+    let mut answers = Vec::new();
+    for appending in all {
+        answers.push(appending.await.unwrap());
+    }
+    let Err(AppendError::NotStored(StoreError::Unavailable(cause))) = &answers[4] else {
+        panic!("{answers:?}")
+    };
+    assert_eq!(cause.to_string(), "what was to be written before took too long");
     proxy.release();
     // The first request is on its way now. Whoever is first, it stands once.
     let settled = loop {
@@ -153,6 +178,51 @@ async fn a_network_that_falls_silent_is_waited_for_within_a_limit() {
     };
     assert_eq!((settled, near.head().await.unwrap()), (batch.head(), batch.head()));
     assert_eq!(everything(&near).await.len(), 3);
+}
+
+/// A restart that takes longer than anybody wants to wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_submits_while_the_server_is_away_is_told_in_time_and_gets_the_receipt_once_it_is_back() {
+    let Some(cluster) = cluster("who_submits_while_the_server_is_away") else { return };
+    let (pool, schema, patience) = (pool(&cluster.url()).await, new_schema(), Duration::from_secs(2));
+    let store = options(&schema).patience(patience).open(&pool, "kit").await.unwrap();
+    let clock = ManualClock::new(SystemClock::new().wall());
+    let founded = Founded::found(store.clone(), clock, |recorder| recorder).await.unwrap();
+    let [ada, ben] = &founded.governors;
+    let statements: Vec<_> =
+        (0..4).map(|number| ada.state(registered(number)).cosigned_by([ben]).sign().unwrap()).collect();
+    cluster.stop_immediately();
+    for round in 0..3 {
+        let submitting: Vec<_> = statements
+            .iter()
+            .map(|signed| {
+                let (ledger, signed) = (founded.ledger.clone(), signed.clone());
+                tokio::spawn(async move { ledger.submit(signed).await })
+            })
+            .collect();
+        for submitted in submitting {
+            // Far more than the bound, and far less than for ever: the machine may be busy.
+            let outcome = tokio::time::timeout(Duration::from_secs(120), submitted).await;
+            let outcome = outcome.expect("an answer").unwrap();
+            assert!(
+                matches!(outcome, Err(SubmitError::OutcomeUnknown { .. } | SubmitError::Store(_))),
+                "round {round}: {outcome:?}"
+            );
+        }
+    }
+    assert_eq!(founded.ledger.head().size, 1, "nothing is shown that may not stand");
+    cluster.start();
+    for (signed, seq) in statements.iter().zip(1..) {
+        let receipt = loop {
+            match founded.ledger.submit(signed.clone()).await {
+                Ok(receipt) => break receipt,
+                Err(SubmitError::OutcomeUnknown { .. } | SubmitError::Store(_)) => {}
+                Err(error) => panic!("{error:?}"),
+            }
+        };
+        assert_eq!((receipt.seq, receipt.statement), (seq, signed.digest()));
+    }
+    assert_eq!(everything(&store).await.len(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -170,14 +240,7 @@ async fn f21_a_service_whose_replies_are_lost_gets_its_receipts_all_the_same() {
             1 => proxy.cut_request_after(100 * number),
             _ => proxy.cut(),
         }
-        let event = ResourceRegistered {
-            environment: None,
-            governed_by: None,
-            process: None,
-            resource: Resource::new(&format!("db:{number}")).unwrap(),
-            tier: Tier::Low,
-        };
-        let receipt = founded.govern(event).await.unwrap();
+        let receipt = founded.govern(registered(number)).await.unwrap();
         assert_eq!(receipt.seq, number as u64 + 1);
     }
     assert!(proxy.lost() >= 4, "{} replies were lost", proxy.lost());

@@ -42,6 +42,7 @@ pub trait Store: Send + Sync + 'static {
     /// - Prefix-atomic: after a crash a prefix of an unacknowledged batch may stand, never anything else, and never part of
     ///   an entry.
     /// - Returns only when all of it is as durable as [`Store::durability`] says. Nobody reads an entry that is not.
+    /// - Comes back: a store whose disk or server is away says so within a time that it states.
     /// - A store may refuse a statement that stands in another entry already ([`StoreError::Repeated`]): no ledger makes a second one.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use countersign_core::digest::StatementDigest;
 use countersign_core::entry::Head;
@@ -139,6 +140,10 @@ pub enum Act {
     Fail,
     /// Says that the outcome is unknown; the batch lands when [`Told::land`] says so, if the head still fits.
     UnknownLate,
+    /// Says after so long that the outcome is unknown, and has stored all.
+    UnknownAfter(Duration),
+    /// Says after so long that nothing was stored, and it is true.
+    FailAfter(Duration),
     /// Says that it takes nothing more until it is opened anew.
     Poisoned,
     /// Takes down who asked.
@@ -261,6 +266,15 @@ impl Store for Told {
             }
             Act::UnknownLost => Err(unknown()),
             Act::Fail => Err(StoreError::Unavailable("no".into()).into()),
+            Act::UnknownAfter(time) => {
+                tokio::time::sleep(time).await;
+                self.0.kept.append(batch).await?;
+                Err(unknown())
+            }
+            Act::FailAfter(time) => {
+                tokio::time::sleep(time).await;
+                Err(StoreError::Unavailable("away".into()).into())
+            }
             Act::Poisoned => Err(StoreError::Poisoned.into()),
             Act::UnknownLate => {
                 self.0.late.lock().unwrap().push(batch);
