@@ -51,9 +51,19 @@ pub enum OpenError {
         /// How long it was waited for.
         patience: Duration,
     },
+    /// No encrypted connection comes about: the server has none, its certificate is of no authority that is trusted or of another host, or
+    /// this library was built without the feature `rustls`.
+    #[error("there is no encrypted connection to the right server")]
+    Tls(#[source] sqlx::Error),
     /// The server can not be reached, or refuses.
     #[error("the server can not be used")]
-    Backend(#[from] sqlx::Error),
+    Backend(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for OpenError {
+    fn from(error: sqlx::Error) -> Self {
+        if is_about_tls(&error) { Self::Tls(error) } else { Self::Backend(error) }
+    }
 }
 
 impl OpenError {
@@ -67,6 +77,16 @@ impl OpenError {
     #[must_use]
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Store(StoreError::Damaged { .. }))
+    }
+}
+
+/// Whether the ends did not agree on an encrypted connection. What the library for it finds wrong is told as an error of the connection.
+fn is_about_tls(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) => true,
+        #[cfg(feature = "rustls")]
+        sqlx::Error::Io(error) => error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()),
+        _ => false,
     }
 }
 

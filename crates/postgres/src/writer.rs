@@ -148,7 +148,9 @@ impl Writer {
             };
             let error = match timeout_at(until, connecting).await {
                 Ok(Ok(connection)) => return Ok(connection),
-                Ok(Err(OpenError::Backend(error))) => StoreError::Unavailable(error.into()),
+                Ok(Err(OpenError::Backend(error) | OpenError::Tls(error))) => {
+                    StoreError::Unavailable(error.into())
+                }
                 // Waiting does not help.
                 Ok(Err(OpenError::TooWeak(weak))) => return Err(StoreError::Unavailable(weak.into())),
                 Ok(Err(error)) => return Err(StoreError::Unavailable(error.into())),

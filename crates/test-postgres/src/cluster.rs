@@ -7,6 +7,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use countersign_notices::skip;
+
+use crate::certificates::Certificates;
+
 /// The directory of the newest server's programs.
 pub(crate) fn programs() -> Option<PathBuf> {
     let has = |dir: &Path| dir.join("initdb").exists() && dir.join("postgres").exists();
@@ -82,6 +86,33 @@ impl Cluster {
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!("`{question}` is not so: {}", self.log());
+    }
+
+    /// Takes encrypted connections from here on, with new certificates for `localhost`. None, and said to be skipped, where they can not be made.
+    ///
+    /// # Panics
+    /// Where the server refuses them.
+    #[must_use]
+    pub fn encrypt(&self, test: &str) -> Option<Certificates> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        if !Certificates::can_be_made() {
+            skip(test, "there is no program openssl (package openssl)");
+            return None;
+        }
+        let dir = self.dir.join(format!("certificates-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        std::fs::create_dir(&dir).expect("a directory for certificates");
+        let made = Certificates::new(&dir);
+        for (from, name) in [(&made.server, "server.crt"), (&made.key, "server.key")] {
+            let to = self.data().join(name);
+            std::fs::copy(from, &to).expect("a file of the server");
+            // It refuses a key that others can read.
+            finish(Command::new("chmod").arg("600").arg(&to));
+            if is_root() {
+                finish(Command::new("chown").arg("nobody").arg(&to));
+            }
+        }
+        self.set("ssl", "on");
+        Some(made)
     }
 
     /// Makes this standby a server that takes writes.
@@ -230,7 +261,7 @@ fn is_root() -> bool {
     output.stdout == b"0\n"
 }
 
-fn finish(command: &mut Command) {
+pub(crate) fn finish(command: &mut Command) {
     let output = command.output().expect("the program starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -4,6 +4,7 @@
 //!
 //! Whatever goes wrong here fails the test, by a panic.
 
+mod certificates;
 mod cluster;
 mod proxy;
 
@@ -11,6 +12,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+pub use certificates::Certificates;
 pub use cluster::{Cluster, free_port};
 use countersign_notices::skip;
 pub use proxy::Proxy;
