@@ -111,9 +111,27 @@ impl PostgresStore {
     /// The transaction must be on the database of the store.
     ///
     /// From here to the end of the transaction every other writer of this ledger waits, or is refused after its own time limit:
-    /// append last, and commit at once. Nothing is acknowledged before the commit is, and a commit whose answer is lost leaves
-    /// the outcome of all of it unknown: begin anew with the same batch, and [`AppendedIn::Before`] says that it stands. In other isolation levels
-    /// than READ COMMITTED a lost race may be an error of the server in place of a conflict.
+    /// append last, and commit at once. A commit whose answer is lost leaves the outcome of all of it unknown: begin anew with the same
+    /// batch, and [`AppendedIn::Before`] says that it stands. In other isolation levels than READ COMMITTED a lost race may be an error of the
+    /// server in place of a conflict.
+    ///
+    /// The commit is the caller's, and so nobody looks behind it whether it waited for the disk and the standbys: settings can be changed while it
+    /// does. [`Store::append`] of the same batch does, once it is committed: it finds that the batch stands, commits once behind it, looks at the settings,
+    /// and then acknowledges it as it does any other, and wakes who waits for it in this process.
+    ///
+    /// ```no_run
+    /// # use countersign_postgres::PostgresStore;
+    /// # use countersign_store::{Batch, Store as _};
+    /// # async fn both(store: PostgresStore, batch: Batch) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut transaction = store.pool().begin().await?;
+    /// sqlx::query("INSERT INTO tickets (number) VALUES (7)").execute(&mut *transaction).await?;
+    /// store.append_in(&mut transaction, &batch).await?;
+    /// transaction.commit().await?;
+    /// let head = store.append(batch).await?; // as durable as `store.durability()` says
+    /// # let _ = head;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`AppendError`]; after [`AppendError::Conflict`] and [`StoreError::Fenced`] the transaction can go on.

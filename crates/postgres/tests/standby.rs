@@ -11,7 +11,7 @@ use countersign_core::event::{ResourceRegistered, Tier};
 use countersign_core::id::Resource;
 use countersign_ledger::testing::{Founded, ManualClock};
 use countersign_ledger::{Clock as _, Follow, Ledger, SystemClock};
-use countersign_postgres::{OpenError, Options, PostgresStore, SchemaName};
+use countersign_postgres::{AppendedIn, OpenError, Options, PostgresStore, SchemaName};
 use countersign_store::conformance::{Answers, Author, Told};
 use countersign_store::{AppendError, Batch, Durability, Store as _, StoreError, TooWeak};
 use support::{Cluster, cluster, everything, new_schema, options, pool};
@@ -201,6 +201,40 @@ async fn a_wait_for_a_standby_that_an_operator_ends_is_no_acknowledgement() {
     two.standby.promote();
     let promoted = options(&two.schema).open(&pool(&two.standby.url()).await, "kit").await.unwrap();
     assert_eq!(everything(&promoted).await.len(), 4);
+}
+
+/// `append_in` leaves the commit to the caller, and the server says of a wait that was ended that it is done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_committed_with_own_rows_is_acknowledged_by_appending_it_again() {
+    let test = "what_was_committed_with_own_rows_is_acknowledged_by_appending_it_again";
+    let Some(two) = Two::new(test, "on") else { return };
+    let (store, mut author) = (two.open().await, Author::new(1));
+    sqlx::raw_sql("CREATE TABLE own (batch bigint)").execute(store.pool()).await.unwrap();
+    let commit = async |batch: &Batch| {
+        let mut transaction = store.pool().begin().await.unwrap();
+        sqlx::raw_sql("INSERT INTO own VALUES (1)").execute(&mut *transaction).await.unwrap();
+        let appended = store.append_in(&mut transaction, batch).await.unwrap();
+        assert_eq!(appended, AppendedIn::Now(batch.head()));
+        tokio::spawn(transaction.commit())
+    };
+    let first = author.batch(Head::EMPTY, 1);
+    commit(&first).await.await.unwrap().unwrap();
+    settle(&store, &first).await;
+    two.standby.stop_immediately();
+    let batch = author.batch(first.head(), 1);
+    let committing = commit(&batch).await;
+    two.primary.wait_for("SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+    two.primary.set("synchronous_standby_names", "");
+    committing.await.unwrap().unwrap();
+    assert_eq!(two.primary.sql("SELECT count(*) FROM own"), "2\n");
+    let unknown = store.append(batch.clone()).await;
+    assert!(matches!(unknown, Err(AppendError::OutcomeUnknown(_))), "{unknown:?}");
+    let weak = store.append(batch.clone()).await;
+    assert_eq!(weakness(&weak), Some(Durability::LocalSync), "{weak:?}");
+    two.standby.start();
+    two.primary.set("synchronous_standby_names", "ANY 1 (standby)");
+    settle(&store, &batch).await;
+    assert_eq!(two.primary.sql("SELECT count(*) FROM own"), "2\n");
 }
 
 /// What the store found in place of what it was opened with, where that is why nothing was stored.
