@@ -210,19 +210,19 @@ async fn what_was_committed_with_own_rows_is_acknowledged_by_appending_it_again(
     let Some(two) = Two::new(test, "on") else { return };
     let (store, mut author) = (two.open().await, Author::new(1));
     sqlx::raw_sql("CREATE TABLE own (batch bigint)").execute(store.pool()).await.unwrap();
-    let commit = async |batch: &Batch| {
+    let append = async |batch: &Batch| {
         let mut transaction = store.pool().begin().await.unwrap();
         sqlx::raw_sql("INSERT INTO own VALUES (1)").execute(&mut *transaction).await.unwrap();
         let appended = store.append_in(&mut transaction, batch).await.unwrap();
         assert_eq!(appended, AppendedIn::Now(batch.head()));
-        tokio::spawn(transaction.commit())
+        transaction
     };
     let first = author.batch(Head::EMPTY, 1);
-    commit(&first).await.await.unwrap().unwrap();
+    append(&first).await.commit().await.unwrap();
     settle(&store, &first).await;
     two.standby.stop_immediately();
     let batch = author.batch(first.head(), 1);
-    let committing = commit(&batch).await;
+    let committing = tokio::spawn(append(&batch).await.commit());
     two.primary.wait_for("SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
     two.primary.set("synchronous_standby_names", "");
     committing.await.unwrap().unwrap();

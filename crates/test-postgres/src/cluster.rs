@@ -150,6 +150,12 @@ impl Cluster {
         format!("postgres://postgres@127.0.0.1:{port}/postgres")
     }
 
+    /// Where its programs are: `psql`, `pg_dump` and the like.
+    #[must_use]
+    pub fn programs(&self) -> &Path {
+        &self.programs
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn port(&self) -> u16 {
