@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Log(Log),
     /// Print one entry.
     Show(Show),
+    /// Print the checkpoint that lies with a ledger, to be kept elsewhere.
+    Checkpoint(Checkpoint),
     /// Write a verified copy of a ledger, with its checkpoint.
     Export(Export),
     /// Copy entries from store to store, exactly as they are, and go on where an earlier copy stopped.
@@ -457,6 +459,19 @@ pub(crate) struct Export {
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    countersign checkpoint access.ledger --out 2026-01-05.checkpoint\n  \
+    countersign verify backup.ledger --checkpoint 2026-01-05.checkpoint\n\n\
+    Whoever keeps one can show later that the ledger was cut or rewritten. The ledger is verified against it first.")]
+pub(crate) struct Checkpoint {
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+    /// Write it to a new file instead of the output.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

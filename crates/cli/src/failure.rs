@@ -122,13 +122,13 @@ fn link_hint(path: &Path) -> String {
     }
 }
 
-/// The texts of an error and of what caused it, without those that repeat the one before.
+/// The texts of an error and of what caused it, without those that stand in the one before.
 fn chain(error: &(dyn Error + 'static)) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
         let line = error.to_string();
-        if lines.last() != Some(&line) {
+        if !lines.last().is_some_and(|last| last.contains(&line)) {
             lines.push(line);
         }
         next = error.source();

@@ -1,6 +1,6 @@
 //! Reading a ledger: all of it is verified before anything is answered from it.
 
-use countersign_audit::{AsOf, CheckpointFile, Options, Report, state_at_with};
+use countersign_audit::{AsOf, CheckpointFile, Options, Report, state_at_with, verify_with};
 use countersign_core::time::Timestamp;
 use countersign_projection::governance::{JudgedEntry, State};
 
@@ -33,7 +33,10 @@ impl Ledger {
 
 /// What the auditor holds the ledger against.
 pub(crate) fn options(reading: &Reading) -> Result<Options, Failure> {
-    let checkpoints = reading.checkpoints.iter().map(|path| CheckpointFile::read(path));
+    let checkpoints = reading.checkpoints.iter().map(|path| {
+        // A checkpoint that is not there says nothing about the ledger.
+        CheckpointFile::read(path).map_err(|error| Failure::of("the checkpoint can not be read", &error))
+    });
     Ok(Options {
         ledger_id: reading.ledger_id.clone(),
         checkpoints: checkpoints.collect::<Result<_, _>>()?,
@@ -97,6 +100,26 @@ pub(crate) fn ask(
         At::Now => now(None).max(state.recorded_at()),
     };
     Ok(Ledger { report, state, at, is_verified })
+}
+
+/// Verifies a ledger, shows each entry that passed, and gives what was found and the checkpoint that lies with the ledger.
+pub(crate) fn verified(
+    session: &mut Session<'_, '_>,
+    reading: &Reading,
+    on_entry: impl FnMut(&JudgedEntry, &State),
+) -> Result<(Report, Option<Vec<u8>>), Failure> {
+    let options = options(reading)?;
+    let mut source = Place::of(&reading.path)?.source()?;
+    let note = source.checkpoints()?.pop().map(|file| file.bytes);
+    let bar = session.progress();
+    let report = verify_with(&mut *source, &options, on_entry, |progress| bar.show(progress));
+    bar.finish();
+    let report = report?;
+    if !report.is_sound() {
+        return Err(unverified(session, &report));
+    }
+    session.note(&status(&report, reading.ledger_id.is_some()));
+    Ok((report, note))
 }
 
 /// What keeps a ledger from being relied on, in a line.

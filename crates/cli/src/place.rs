@@ -8,7 +8,7 @@ use countersign_audit::{LedgerDir, LedgerFile, Source};
 use countersign_core::entry::{Entry, Head};
 use countersign_store::file::{FileReader, FileStore, OpenError, inspect};
 use countersign_store::jsonl::{self, Draft, JsonlError};
-use countersign_store::{AnyStore, AppendError, Batch, Store as _};
+use countersign_store::{AnyStore, AppendError, Batch, Store as _, StoreError};
 use countersign_stores::{Address, Options};
 use tokio::runtime::Runtime;
 
@@ -153,7 +153,6 @@ impl Place {
     /// Begins to write entries from the first on. What stands there already has to be their beginning.
     pub(crate) fn writer(
         &self,
-        size: u64,
         opening: Opening,
         session: &mut Session<'_, '_>,
     ) -> Result<Writer<'_>, Failure> {
@@ -163,10 +162,7 @@ impl Place {
                 let runtime = crate::commands::runtime()?;
                 let store = self.store(&Options::new(), opening, &runtime, session)?;
                 let head = runtime.block_on(store.head());
-                let standing = head.map_err(|error| Failure::of("the ledger can not be read", &error))?;
-                if standing.size > size {
-                    return Err(self.other_history());
-                }
+                let standing = head.map_err(|error| self.unread(&error))?;
                 Into::Store { store, standing, runtime }
             }
         };
@@ -188,12 +184,27 @@ impl Place {
         }
     }
 
-    pub(crate) fn other_history(&self) -> Failure {
-        Failure::refused(format!(
-            "`{}` holds entries that are not the first ones of this copy: it is newer, or another history",
-            self.shown()
-        ))
-        .hint("nothing was changed; `countersign verify` both, with the same --ledger-id")
+    /// Where an entry stands that is not the one to be written.
+    fn other_history(&self, seq: Option<u64>) -> Failure {
+        let at = seq.map(|seq| format!(", from entry {seq} on")).unwrap_or_default();
+        let what = format!("`{}` holds another history than what is copied{at}", self.shown());
+        Failure::refused(what).hint(
+            "nothing was changed. Each may verify by itself: hold them against one another, `countersign verify ONE --checkpoint \
+             FILE` with a checkpoint of the other, or of somebody who kept one",
+        )
+    }
+
+    /// Where all that is copied stands, and more.
+    fn is_newer(&self, more: Option<u64>) -> Failure {
+        let more = more.map_or_else(|| "more".into(), |more| count(more, "entry more", "entries more"));
+        Failure::refused(format!("`{}` is newer: it holds all that is copied, and {more}", self.shown()))
+            .hint("nothing was changed, and nothing is missing there")
+    }
+
+    /// What could not be read; a negative answer where that is damaged.
+    fn unread(&self, error: &StoreError) -> Failure {
+        let failure = Failure::of(format!("`{}` can not be read", self.shown()), error);
+        if matches!(error, StoreError::Damaged { .. }) { failure.into_refused() } else { failure }
     }
 }
 
@@ -211,36 +222,46 @@ enum Into {
 }
 
 impl Writer<'_> {
-    /// The head of what stands there, behind which one may go on; empty where all entries have to be written again.
-    pub(crate) fn standing(&self) -> Head {
-        match &self.into {
-            Into::Store { standing, .. } => *standing,
-            Into::File(_) => Head::EMPTY,
-        }
-    }
-
-    /// Writes the next entries. Those that stand there already have to be the same.
+    /// Writes the next entries. Those that stand there already have to be the same, byte for byte: who copies onto a backup is told
+    /// where it is damaged.
     pub(crate) fn write(&mut self, entries: &[Entry]) -> Result<(), Failure> {
         let unlinked = |_| Failure::refused("the entries do not follow one another");
         match &mut self.into {
-            Into::Store { store, runtime, .. } => {
-                let batch = Batch::new(entries).map_err(unlinked)?;
+            Into::Store { store, runtime, standing } => {
+                let there = entries.iter().take_while(|entry| entry.seq() < standing.size).count();
+                let (old, new) = entries.split_at(there);
+                runtime.block_on(hold(self.place, store, old))?;
+                if new.is_empty() {
+                    return Ok(());
+                }
+                let batch = Batch::new(new).map_err(unlinked)?;
                 runtime.block_on(store.append(batch)).map(drop).map_err(|error| match error {
-                    AppendError::Conflict { .. } => self.place.other_history(),
-                    error => Failure::of("the entries can not be kept", &error),
+                    AppendError::Conflict { .. } => self.place.other_history(None),
+                    error => {
+                        let (first, shown) = (new.first().map_or(0, Entry::seq), self.place.shown());
+                        let what = format!("the entries from {first} on can not be kept in `{shown}`");
+                        Failure::of(what, &error)
+                            .hint("those before are there: the same command goes on from them")
+                    }
                 })
             }
             Into::File(draft) => entries
                 .iter()
-                .try_for_each(|entry| draft.push(entry.bytes()))
-                .map_err(|error| not_kept(self.place, error)),
+                .try_for_each(|entry| draft.push(entry.bytes()).map_err(|error| (entry.seq(), error)))
+                .map_err(|(seq, error)| match error {
+                    JsonlError::OtherHistory { .. } => self.place.other_history(Some(seq)),
+                    error => error.into(),
+                }),
         }
     }
 
-    /// Keeps the checkpoint, and tells how many entries stood there before.
-    pub(crate) fn finish(self, checkpoint: Option<(u64, Vec<u8>)>) -> Result<u64, Failure> {
+    /// Keeps the checkpoint, and tells how many entries stood there before. `size` were written in all: more may not be there.
+    pub(crate) fn finish(self, size: u64, checkpoint: Option<(u64, Vec<u8>)>) -> Result<u64, Failure> {
         match self.into {
             Into::Store { store, standing, runtime } => {
+                if standing.size > size {
+                    return Err(self.place.is_newer(Some(standing.size - size)));
+                }
                 if let Some((size, note)) = checkpoint {
                     let kept = runtime.block_on(store.put_checkpoint(size, note.into()));
                     kept.map_err(|error| Failure::of("the checkpoint can not be kept", &error))?;
@@ -249,21 +270,38 @@ impl Writer<'_> {
             }
             Into::File(draft) => {
                 let note = checkpoint.map(|(_, note)| note);
-                draft.finish(note.as_deref()).map_err(|error| not_kept(self.place, error))
+                draft.finish(note.as_deref()).map_err(|error| match error {
+                    JsonlError::OtherHistory { .. } => self.place.is_newer(None),
+                    error => error.into(),
+                })
             }
         }
     }
 }
 
-fn not_kept(place: &Place, error: JsonlError) -> Failure {
-    match error {
-        JsonlError::OtherHistory { .. } => place.other_history(),
-        other => other.into(),
+/// Holds entries against those that a store has at their places.
+async fn hold(place: &Place, store: &AnyStore, mut entries: &[Entry]) -> Result<(), Failure> {
+    while let Some(first) = entries.first() {
+        let there = store.read(first.seq(), entries.len()).await.map_err(|error| place.unread(&error))?;
+        if there.is_empty() {
+            return Err(Failure::refused(format!(
+                "`{}` is damaged: entry {} is not there, and later ones are",
+                place.shown(),
+                first.seq()
+            )));
+        }
+        let differs = entries.iter().zip(&there).find(|(entry, there)| entry.bytes()[..] != there[..]);
+        if let Some((entry, _)) = differs {
+            return Err(place.other_history(Some(entry.seq())));
+        }
+        entries = entries.get(there.len()..).unwrap_or_default();
     }
+    Ok(())
 }
 
 fn no_such_ledger(shown: &str) -> Failure {
-    Failure::told(format!("no such ledger: `{shown}`")).hint("`countersign init` opens one")
+    Failure::told(format!("no such ledger: `{shown}`"))
+        .hint("is it spelled right? `countersign init` opens a new one")
 }
 
 fn not_opened(error: countersign_stores::OpenError) -> Failure {

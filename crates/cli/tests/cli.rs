@@ -617,6 +617,29 @@ fn submitting_gives_a_receipt_or_a_refusal() {
 }
 
 #[test]
+fn a_checkpoint_is_printed_once_the_ledger_was_held_against_it() {
+    let world = World::company("checkpoint");
+    let (ledger, kept) = (world.ledger(), world.path("kept.checkpoint"));
+    let note = fs::read_to_string(format!("{ledger}.checkpoint")).unwrap();
+    let printed = run(&["checkpoint", &ledger, "-q"], b"");
+    assert_eq!((printed.code, printed.stdout), (0, note.clone()));
+    let written = || run(&["checkpoint", &ledger, "--out", &kept], b"");
+    shows!("checkpoint", world, written(), written());
+    assert_eq!(fs::read_to_string(&kept).unwrap(), note);
+    assert_eq!(run(&["verify", &ledger, "--checkpoint", &kept], b"").code, 0);
+    // One that does not hold is handed on to nobody, and neither is one that is not there.
+    let longer = note.replacen("\n20\n", "\n21\n", 1);
+    assert_ne!(longer, note);
+    fs::write(format!("{ledger}.checkpoint"), longer).unwrap();
+    let wrong = run(&["checkpoint", &ledger], b"");
+    assert_eq!((wrong.code, wrong.stdout.as_str()), (1, ""), "{}", wrong.stderr);
+    fs::remove_file(format!("{ledger}.checkpoint")).unwrap();
+    let none = run(&["checkpoint", &ledger], b"");
+    assert_eq!((none.code, none.stdout.as_str()), (1, ""), "{}", none.stderr);
+    assert!(none.stderr.contains("no checkpoint lies with the ledger"), "{}", none.stderr);
+}
+
+#[test]
 fn copies_are_verified_and_continue_what_is_there() {
     let mut world = World::company("copy");
     let (ledger, copy, backup) = (world.ledger(), world.path("copy.jsonl"), world.path("backup.jsonl"));

@@ -114,6 +114,35 @@ fn a_copy_goes_from_place_to_place_and_on_where_it_stopped() {
 }
 
 #[test]
+fn a_copy_onto_a_damaged_one_says_so_even_where_nothing_is_new() {
+    for (name, sql, says) in [
+        ("hole", "DELETE FROM entries WHERE seq = 7", "entry 7"),
+        (
+            "other",
+            "UPDATE entries SET bytes = (SELECT bytes FROM entries WHERE seq = 8) WHERE seq = 7",
+            "entry 7",
+        ),
+    ] {
+        let mut world = World::empty_for_directory(&format!("backup-{name}")).found().live_on();
+        let to = format!("sqlite:{}#backup", world.path("access.db"));
+        let copy = || run(&["copy", &world.ledger(), &to], b"");
+        assert_eq!(copy().code, 0);
+        change(&world, sql);
+        let again = copy();
+        assert_eq!(again.code, 1, "{name}: {}", again.stderr);
+        assert!(again.stderr.contains(says), "{name}: {}", again.stderr);
+        // Nor is anything written behind it.
+        let stood = rusqlite::Connection::open(world.path("access.db")).unwrap();
+        let count =
+            || stood.query_row("SELECT max(seq) FROM entries", [], |row| row.get::<_, i64>(0)).unwrap();
+        let before = count();
+        world.state(&["user:alice"], &[], &REQUEST.replace("2592000", "3600"));
+        assert_eq!(run(&["copy", &world.ledger(), &to], b"").code, 1, "{name}");
+        assert_eq!(count(), before, "{name}");
+    }
+}
+
+#[test]
 fn a_copy_of_another_history_or_of_no_chain_is_refused() {
     let world = history("sqlite-other");
     let copy = |from: &str, to: &str| run(&["copy", from, to], b"");

@@ -569,9 +569,8 @@ fn refusal(signed: &SignedStatement, error: SubmitError) -> Result<Outcome, Fail
             (fault.code.as_str(), fault.code.meaning(), [].as_slice(), fault.detail.clone())
         }
         SubmitError::OutcomeUnknown { .. } => {
-            return Err(
-                Failure::of("the disk failed while the statement was written", &error).hint(SUBMIT_AGAIN)
-            );
+            let what = "the store did not say in time, or can not say, whether it keeps the statement";
+            return Err(Failure::of(what, &error).hint(SUBMIT_AGAIN));
         }
         _ => return Err(Failure::of("the statement was not recorded", &error)),
     };

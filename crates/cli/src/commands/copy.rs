@@ -1,8 +1,8 @@
-//! `export` and `import`: ledgers from place to place, verified on the way. `copy`: their bytes alone.
+//! `export` and `import`: ledgers from place to place, verified on the way. `copy`: their bytes alone. `checkpoint`: the note that is over them.
 
 use std::io::BufReader;
 
-use countersign_audit::{Progress, verify_with};
+use countersign_audit::Progress;
 use countersign_core::digest::LeafHash;
 use countersign_core::entry::{Entry, Head};
 use countersign_store::jsonl::{JsonlError, Lines};
@@ -11,7 +11,8 @@ use serde_json::json;
 
 use crate::args::{self, Export, Import, Opening, Reading};
 use crate::failure::Failure;
-use crate::ledger::{options, status, unverified};
+use crate::files::replace;
+use crate::ledger::verified;
 use crate::place::{BATCH, Place};
 use crate::session::Session;
 use crate::text::{count, safe};
@@ -29,31 +30,16 @@ struct Copy<'r> {
 
 impl<'r> Copy<'r> {
     fn verify(reading: &'r Reading, session: &mut Session<'_, '_>) -> Result<Self, Failure> {
-        let options = options(reading)?;
-        let mut source = Place::of(&reading.path)?.source()?;
-        let note = source.checkpoints()?.pop().map(|file| file.bytes);
         let (mut size, mut ends) = (0, Vec::new());
-        let bar = session.progress();
-        let report = verify_with(
-            &mut *source,
-            &options,
-            |judged, _| {
-                let entry = judged.entry();
-                if entry.seq() % BATCH as u64 == 0 {
-                    ends.push(entry.leaf());
-                } else if let Some(end) = ends.last_mut() {
-                    *end = entry.leaf();
-                }
-                size = entry.seq() + 1;
-            },
-            |progress| bar.show(progress),
-        );
-        bar.finish();
-        let report = report?;
-        if !report.is_sound() {
-            return Err(unverified(session, &report));
-        }
-        session.note(&status(&report, reading.ledger_id.is_some()));
+        let (_, note) = verified(session, reading, |judged, _| {
+            let entry = judged.entry();
+            if entry.seq() % BATCH as u64 == 0 {
+                ends.push(entry.leaf());
+            } else if let Some(end) = ends.last_mut() {
+                *end = entry.leaf();
+            }
+            size = entry.seq() + 1;
+        })?;
         let checkpoint = note.and_then(|note| Some((checkpoint_size(&note)?, note)));
         Ok(Self { reading, size, ends, checkpoint })
     }
@@ -102,9 +88,9 @@ fn save(
     json: bool,
     session: &mut Session<'_, '_>,
 ) -> Result<bool, Failure> {
-    let mut writer = to.writer(copy.size, opening, session)?;
+    let mut writer = to.writer(opening, session)?;
     copy.read(|entries| writer.write(entries))?;
-    let before = writer.finish(copy.checkpoint.clone())?;
+    let before = writer.finish(copy.size, copy.checkpoint.clone())?;
     let leaf = copy.ends.last().copied();
     let checkpoint = copy.checkpoint.as_ref().map(|(size, _)| *size);
     tell(&Copied { to, before, size: copy.size, leaf, checkpoint }, json, session)
@@ -173,13 +159,40 @@ pub(super) fn import(args: Import, session: &mut Session<'_, '_>) -> Result<bool
     save(&copy, &Place::of(&args.to)?, args.opening, args.json, session)
 }
 
-/// Entry by entry, in memory that does not grow; nothing is written before what stands at `TO` was found in `FROM`.
+/// The checkpoint that lies with a ledger, once the ledger was verified against it.
+pub(super) fn checkpoint(args: args::Checkpoint, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
+    if let Some(path) = args.out.as_deref().filter(|path| path.symlink_metadata().is_ok()) {
+        return Err(Failure::told(format!("`{}` exists already", path.display())).hint(
+            "choose another name: a checkpoint that was kept is evidence, and nothing is overwritten",
+        ));
+    }
+    let (report, note) = verified(session, &args.reading, |_, _| {})?;
+    let Some(note) = note else {
+        return Err(Failure::refused("no checkpoint lies with the ledger")
+            .hint("who records signs one, such as `countersign submit` behind what it recorded"));
+    };
+    match &args.out {
+        None => session.print_bytes(&note)?,
+        Some(path) => {
+            let failed = |error| Failure::of(format!("`{}` can not be written", path.display()), &error);
+            replace(path, &note).map_err(failed)?;
+            let anchored = count(report.anchored, "entry", "entries");
+            session.note(&format!(
+                "wrote the checkpoint over {anchored} to {}",
+                safe(&path.display().to_string())
+            ));
+        }
+    }
+    Ok(true)
+}
+
+/// Entry by entry, in memory that does not grow. What stands at `TO` is read and compared; nothing is written before all of it was found in
+/// `FROM`.
 pub(super) fn copy(args: args::Copy, session: &mut Session<'_, '_>) -> Result<bool, Failure> {
     let (from, to) = (Place::of(&args.from)?, Place::of(&args.to)?);
     let mut source = from.durable_source()?;
     let note = source.checkpoints()?.pop().map(|file| file.bytes);
-    let mut writer = to.writer(u64::MAX, args.opening, session)?;
-    let standing = writer.standing();
+    let mut writer = to.writer(args.opening, session)?;
     let (mut head, mut bytes) = (Head::EMPTY, 0);
     let total_bytes = source.total_bytes();
     let bar = session.progress();
@@ -195,12 +208,7 @@ pub(super) fn copy(args: args::Copy, session: &mut Session<'_, '_>) -> Result<bo
                 return Err(Failure::refused(format!("entry {} does not follow the one before", head.size)));
             }
             head = entry.head();
-            if head.size == standing.size && head != standing {
-                return Err(to.other_history());
-            }
-            if head.size > standing.size {
-                batch.push(entry);
-            }
+            batch.push(entry);
             if batch.len() == BATCH {
                 writer.write(&batch)?;
                 batch.clear();
@@ -208,28 +216,26 @@ pub(super) fn copy(args: args::Copy, session: &mut Session<'_, '_>) -> Result<bo
             }
         }
     }
-    if head.size < standing.size {
-        return Err(to.other_history());
-    }
-    if !batch.is_empty() {
-        writer.write(&batch)?;
-    }
+    writer.write(&batch)?;
     bar.finish();
     let checkpoint = note.and_then(|note| Some((checkpoint_size(&note)?, note)));
     let checkpoint = checkpoint.filter(|(size, _)| *size <= head.size);
     let covers = checkpoint.as_ref().map(|(size, _)| *size);
-    let before = writer.finish(checkpoint)?;
+    let before = writer.finish(head.size, checkpoint)?;
     let leaf = (head.size > 0).then_some(head.leaf);
     tell(&Copied { to: &to, before, size: head.size, leaf, checkpoint: covers }, args.json, session)
 }
 
 fn unread(from: &Place, error: JsonlError) -> Failure {
-    let damage = match &error {
-        JsonlError::Io(cause) => cause
-            .get_ref()
-            .is_some_and(|cause| matches!(cause.downcast_ref(), Some(StoreError::Damaged { .. }))),
-        _ => true,
-    };
-    let failure = Failure::of(format!("`{}` can not be read", from.shown()), &error);
-    if damage { failure.into_refused() } else { failure }
+    let what = format!("`{}` can not be read", from.shown());
+    match error {
+        JsonlError::Io(cause) => {
+            let failure = Failure::of(what, &cause);
+            let is_damage = cause
+                .get_ref()
+                .is_some_and(|cause| matches!(cause.downcast_ref(), Some(StoreError::Damaged { .. })));
+            if is_damage { failure.into_refused() } else { failure }
+        }
+        error => Failure::of(what, &error).into_refused(),
+    }
 }

@@ -138,9 +138,9 @@ pub(super) fn init(args: Init, session: &mut Session<'_, '_>) -> Result<bool, Fa
     })?;
     let entries: Result<Vec<Entry>, _> = store.entries_now().into_iter().map(Entry::parse).collect();
     let entries = entries.map_err(|fault| Failure::of("genesis can not be kept", &fault))?;
-    let mut writer = place.writer(1, Opening::default(), session)?;
+    let mut writer = place.writer(Opening::default(), session)?;
     writer.write(&entries)?;
-    writer.finish(Some((1, note.to_string().into_bytes())))?;
+    writer.finish(1, Some((1, note.to_string().into_bytes())))?;
     let id = id.map(|id| id.to_string()).unwrap_or_default();
     let files: Vec<PathBuf> = place.files();
     if args.json {

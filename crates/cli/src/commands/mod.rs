@@ -35,6 +35,7 @@ pub(crate) fn run(command: Command, session: &mut Session<'_, '_>) -> Result<boo
         Command::Check(args) => answer::check(args, session),
         Command::Log(args) => history::log(args, session),
         Command::Show(args) => history::show(args, session),
+        Command::Checkpoint(args) => copy::checkpoint(args, session),
         Command::Export(args) => copy::export(args, session),
         Command::Copy(args) => copy::copy(args, session),
         Command::Import(args) => copy::import(args, session),
