@@ -4,6 +4,7 @@
 
 mod contenders;
 pub mod crowd;
+pub mod disks;
 mod says;
 pub mod strace;
 

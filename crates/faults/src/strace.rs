@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The calls that faults are put into, and the errors that each is made to fail with. Not `close`: Rust tells nobody of its error, so
 /// that what has to stand is synced before.
 pub const CALLS: [(&str, &[&str]); 16] = [
-    ("openat", &["EMFILE", "EACCES"]),
+    ("openat", &["EMFILE", "EACCES", "ENOSPC"]),
     ("write", &["EIO", "ENOSPC", "EINTR"]),
     ("pwrite64", &["EIO", "ENOSPC", "EINTR"]),
-    ("fdatasync", &["EIO", "ENOSPC"]),
-    ("fsync", &["EIO"]),
+    ("fdatasync", &["EIO", "ENOSPC", "EINTR"]),
+    ("fsync", &["EIO", "EINTR"]),
     ("ftruncate", &["EIO"]),
     ("rename", &["EIO", "ENOSPC"]),
     ("linkat", &["EIO", "ENOSPC"]),

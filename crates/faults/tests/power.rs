@@ -2,20 +2,18 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use countersign_faults::disks::{Disk, EXT4, Kind, XFS};
+use countersign_faults::strace::{Fault, Point, Traced};
 use countersign_faults::{Folder, Said, assert_kept, count, entries_in, has, is_soak, skip};
 
 const RECORDER: &str = env!("CARGO_BIN_EXE_fault-recorder");
 const READER: &str = env!("CARGO_BIN_EXE_fault-reader");
-
-/// A file system: its kind, how it is made, and the size of its image.
-type Disk = (&'static str, &'static [&'static str], u64);
-
-const EXT4: Disk = ("ext4", &["mkfs.ext4", "-q", "-F"], 48 << 20);
-const XFS: Disk = ("xfs", &["mkfs.xfs", "-q", "-f"], 320 << 20);
 
 #[test]
 fn what_was_acknowledged_survives_a_loss_of_power_on_ext4() {
@@ -37,31 +35,34 @@ fn what_was_acknowledged_in_a_database_survives_a_loss_of_power_on_xfs() {
     cycles("loss_of_power_under_a_database_on_xfs", XFS, "db", if is_soak() { 1_000 } else { 30 });
 }
 
+#[test]
+fn a_loss_of_power_at_a_step_of_a_roll_loses_nothing_on_ext4() {
+    steps_of_a_roll(EXT4, if is_soak() { usize::MAX } else { 24 });
+}
+
+#[test]
+fn a_loss_of_power_at_a_step_of_a_roll_loses_nothing_on_xfs() {
+    steps_of_a_roll(XFS, if is_soak() { usize::MAX } else { 16 });
+}
+
 /// Loses power so many times: half of the times after the journal was written out, half before. What the store's name ends in says what it is.
-fn cycles(name: &str, (kind, mkfs, size): Disk, ending: &str, losses: u64) {
-    for program in [mkfs[0], "xfs_io"] {
-        if !has(program) {
-            return skip(name, &format!("{program} is not installed ({losses} cycles)"));
-        }
-    }
+fn cycles(name: &str, kind: Kind, ending: &str, losses: u64) {
     let folder = Folder::new(name);
-    let (image, point) = (folder.path().join("image"), folder.path().join("mount"));
-    std::fs::create_dir(&point).unwrap();
-    std::fs::File::create(&image).unwrap().set_len(size).unwrap();
-    let made = Command::new(mkfs[0]).args(&mkfs[1..]).arg(&image).output().unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let disk = match Disk::new(kind, folder.path()) {
+        Ok(disk) => disk,
+        Err(why) => return skip(name, &format!("{why} ({losses} cycles)")),
+    };
+    let (kind, point) = (kind.name, disk.point());
     let (mut acknowledged, mut read_before) = (0, 0);
     let mut all_said = Vec::new();
     for cycle in 0..losses {
-        let Some(mount) = Mount::new(kind, &image, &point) else {
-            return skip(name, &format!("file systems can not be mounted here ({losses} cycles)"));
-        };
+        let mount = disk.mount().unwrap();
         // Every tenth cycle begins a ledger, so that this is interrupted too.
         let store = point.join(format!("{}.{ending}", cycle / 10));
         let before = cycle % 10;
-        let (said, read) = interrupted(&store, 2 * before, cycle, &point);
+        let (said, read) = interrupted(&store, 2 * before, cycle, &disk);
         drop(mount);
-        let mount = Mount::new(kind, &image, &point).unwrap();
+        let mount = disk.mount().unwrap();
         let again = Command::new(RECORDER)
             .arg(&store)
             .args([&(2 * before + 1).to_string(), "--statements", "1", "--segment", "6000"])
@@ -90,7 +91,7 @@ fn cycles(name: &str, (kind, mkfs, size): Disk, ending: &str, losses: u64) {
 }
 
 /// Records until it has acknowledged some statements, then takes the power away. What it said, and what a reader beside it was shown.
-fn interrupted(store: &Path, run: u64, cycle: u64, point: &Path) -> (Said, Said) {
+fn interrupted(store: &Path, run: u64, cycle: u64, disk: &Disk) -> (Said, Said) {
     // In a process of its own: memory that is shared through a file of a disk that is gone ends who touches it.
     let mut reader = Command::new(READER)
         .arg(store)
@@ -120,9 +121,7 @@ fn interrupted(store: &Path, run: u64, cycle: u64, point: &Path) -> (Said, Said)
         }
         wanted -= u64::from(heard[line..].starts_with(b"acknowledged"));
     }
-    let mut shutdown = Command::new("xfs_io");
-    shutdown.args(["-x", "-c", if cycle.is_multiple_of(2) { "shutdown" } else { "shutdown -f" }]).arg(point);
-    assert!(shutdown.output().unwrap().status.success(), "shutdown");
+    disk.shut_down(!cycle.is_multiple_of(2));
     // Its disk is gone: it ends by itself, having said what it knows.
     std::io::Read::read_to_end(&mut says, &mut heard).unwrap();
     let _ = child.wait();
@@ -141,27 +140,79 @@ fn remove(store: &Path) {
     }
 }
 
-/// A mounted image. It is unmounted when dropped.
-struct Mount(PathBuf);
-
-impl Mount {
-    fn new(kind: &str, image: &Path, point: &Path) -> Option<Self> {
-        let options = if kind == "xfs" { "loop,nouuid" } else { "loop" };
-        let mounted = Command::new("mount").args(["-t", kind, "-o", options]).arg(image).arg(point).output();
-        mounted.ok()?.status.success().then(|| Self(point.to_owned()))
+/// Stops a recorder at calls by which it begins segments, one entry each, and takes the power away right then: at most so many of all such
+/// calls, spread over them.
+fn steps_of_a_roll(kind: Kind, most: usize) {
+    let name = format!("steps_of_a_roll_on_{}", kind.name);
+    if !has("strace") {
+        return skip(&name, "strace is not installed");
     }
+    let folder = Folder::new(&name);
+    let disk = match Disk::new(kind, folder.path()) {
+        Ok(disk) => disk,
+        Err(why) => return skip(&name, &why),
+    };
+    let log = folder.path().join("trace");
+    let count_in = |store: &Path| {
+        let _mount = disk.mount().unwrap();
+        let begun = record(store, 0, 2);
+        assert!(begun.closed, "{begun:?}");
+        let segments = (0..8).map(|seq| format!("entries/{seq:020}.jsonl"));
+        let beside =
+            ["entries", "checkpoint.new", "checkpoint", "", "head.new", "head", "index"].map(String::from);
+        let watched: BTreeSet<PathBuf> = segments.chain(beside).map(|name| store.join(name)).collect();
+        let traced =
+            Traced::run(&recorder(store, 1, 3).each_ref().map(|arg| arg.as_os_str()), &watched, &log);
+        assert!(Said::parse(&traced.stdout).closed);
+        traced.points()
+    };
+    let store = disk.point().join("counted");
+    let points = count_in(&store);
+    let faults: Vec<Fault> = points
+        .into_iter()
+        .filter_map(|point| Point { path: point.path.strip_prefix(&store).ok()?.to_owned(), ..point }.kill())
+        .collect();
+    let step = faults.len().div_ceil(most).max(1);
+    let (mut hit, mut acknowledged) = (0, 0);
+    for (number, fault) in faults.iter().enumerate().step_by(step) {
+        let what = format!("{fault} on {}", kind.name);
+        let mount = disk.mount().unwrap();
+        let store = disk.point().join(format!("ledger-{number}"));
+        let begun = record(&store, 0, 2);
+        let program = recorder(&store, 1, 3);
+        let program = program.each_ref().map(|arg| arg.as_os_str());
+        let traced = Traced::run_with(&program, fault, &store.join(&fault.point.path), &log);
+        disk.shut_down(number / step % 2 == 1);
+        drop(mount);
+        let mount = disk.mount().unwrap();
+        let (killed, again) = (Said::parse(&traced.stdout), record(&store, 2, 1));
+        assert!(again.closed, "{what}: it does not open: {again:?} after {killed:?}");
+        hit += usize::from(traced.code.is_none());
+        acknowledged += killed.acknowledged();
+        assert_kept([&begun, &killed, &again], &[], &entries_in(&store), &what);
+        std::fs::remove_dir_all(&store).unwrap();
+        drop(mount);
+    }
+    let of = faults.len();
+    count(
+        &name,
+        &format!(
+            "{hit} losses of power, each at one of {of} calls; {acknowledged} acknowledged before, none lost"
+        ),
+    );
+    assert!(hit >= most.min(of) / 2, "the faults have to be hit: {hit} of {of}");
 }
 
-impl Drop for Mount {
-    fn drop(&mut self) {
-        for _ in 0..50 {
-            let done = Command::new("umount").arg(&self.0).output();
-            if done.is_ok_and(|done| done.status.success()) {
-                return;
-            }
-            // The last process that has a file open is on its way out.
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
-    }
+/// A recorder whose segments have an entry each.
+fn recorder(store: &Path, run: u64, statements: u64) -> [OsString; 7] {
+    let numbers = [run, statements].map(|number| OsString::from(number.to_string()));
+    let [run, statements] = numbers;
+    let segment = ["--segment", "1"].map(OsString::from);
+    let [flag, bytes] = segment;
+    [RECORDER.into(), store.into(), run, "--statements".into(), statements, flag, bytes]
+}
+
+fn record(store: &Path, run: u64, statements: u64) -> Said {
+    let [program, args @ ..] = recorder(store, run, statements);
+    Said::parse(&Command::new(program).args(args).stdin(Stdio::null()).output().unwrap().stdout)
 }

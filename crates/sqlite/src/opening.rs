@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use countersign_core::entry::{Entry, Head};
 use countersign_core::id::LedgerName;
-use countersign_store::checkpoint_size;
+use countersign_store::{checkpoint_size, sync_once};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 
@@ -159,7 +159,7 @@ fn make(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     // SQLite syncs the directory for the log that lies beside; the name of the database is for us.
     #[cfg(unix)]
     if let Some(parent) = path.parent() {
-        File::open(parent).and_then(|parent| parent.sync_all()).map_err(io_at(parent))?;
+        File::open(parent).and_then(|parent| sync_once(&parent)).map_err(io_at(parent))?;
     }
     Ok(())
 }
@@ -192,7 +192,7 @@ fn check(connection: &Connection, path: &Path, ledger: Ledger) -> Result<Head, O
 /// What a killed writer wrote and did not sync is synced before it is shown.
 fn sync_log(path: &Path) -> Result<(), OpenError> {
     let log = log(path);
-    match File::open(&log).and_then(|log| log.sync_all()) {
+    match File::open(&log).and_then(|log| sync_once(&log)) {
         Err(error)
             if !matches!(
                 error.kind(),

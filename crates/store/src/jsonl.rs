@@ -24,7 +24,7 @@ use countersign_core::entry::{Entry, Head, MAX_ENTRY_LEN};
 use countersign_core::fault::Fault;
 use countersign_core::note::MAX_NOTE_LEN;
 
-use crate::{EntryBytes, MemoryStore, NoteBytes, checkpoint_size};
+use crate::{EntryBytes, MemoryStore, NoteBytes, checkpoint_size, sync_once};
 
 /// Where the checkpoint of the ledger in `path` is: `.checkpoint` is added to its name.
 #[must_use]
@@ -294,14 +294,14 @@ impl Replacement {
     fn put(&mut self) -> Result<(), JsonlError> {
         let Some(mut file) = self.file.take() else { return Ok(()) };
         file.flush()?;
-        file.get_ref().sync_all()?;
+        sync_once(file.get_ref())?;
         drop(file);
         fs::rename(&self.temporary, &self.path)?;
         // The rename itself is durable only once the directory is (F-05). Elsewhere than on Unix a directory can not be opened.
         #[cfg(unix)]
         {
             let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+            sync_once(&File::open(parent.unwrap_or(Path::new(".")))?)?;
         }
         Ok(())
     }

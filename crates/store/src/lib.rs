@@ -30,6 +30,7 @@ pub mod jsonl;
 mod memory;
 pub mod reply;
 mod sync;
+mod synced;
 #[cfg(unix)]
 pub mod vfs;
 
@@ -43,3 +44,4 @@ pub use error::{AppendError, BoxError, StoreError};
 pub use file::FileStore;
 pub use growth::Growth;
 pub use memory::MemoryStore;
+pub use synced::sync_once;

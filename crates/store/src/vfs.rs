@@ -16,6 +16,8 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use crate::sync_once;
+
 /// Files and directories. A clone is another handle to the same.
 pub trait Vfs: Clone + fmt::Debug + Send + Sync + 'static {
     /// An open file.
@@ -276,8 +278,7 @@ impl VfsFile for RealFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        // `fdatasync`: it writes the size, which is all the metadata that reading needs.
-        self.0.sync_data()
+        sync_data(&self.0)
     }
 }
 
@@ -287,7 +288,7 @@ pub struct RealDir(File);
 
 impl VfsDir for RealDir {
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_all()
+        sync_once(&self.0)
     }
 }
 
@@ -304,6 +305,19 @@ impl From<fs::Metadata> for Metadata {
         };
         Self { kind, size: metadata.len() }
     }
+}
+
+/// `fdatasync`: it writes the size, which is all the metadata that reading needs. Where a signal interrupts it, it fails: `File::sync_data`
+/// would try again on the same descriptor.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn sync_data(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::fdatasync(file)?)
+}
+
+// Elsewhere the standard library knows what more a disk has to be told.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn sync_data(file: &File) -> io::Result<()> {
+    file.sync_data()
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
