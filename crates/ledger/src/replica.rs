@@ -21,7 +21,7 @@ use crate::error::{Ended, OpenError, ReplayError, Stale};
 use crate::feed::Feed;
 use crate::opening::{Opened, Opening, open};
 use crate::rebuilding;
-use crate::shared::Shared;
+use crate::shared::{EndOnDrop, Shared};
 use crate::view::View;
 
 /// A read-only ledger: a view that follows a store, and everything that can be asked of it. A clone is another handle.
@@ -267,7 +267,10 @@ impl<S: Store> Replica<S> {
         let failure = Arc::new(OnceLock::new());
         let (followed, failed) = (shared.clone(), failure.clone());
         let mut rebuilt = rebuilding::start(&shared, follow.poll_interval);
+        // However the task ends: nobody may wait for a view that nobody makes any more.
+        let end = EndOnDrop(shared.clone());
         tokio::spawn(async move {
+            let _end = end;
             let mut hints = true;
             loop {
                 tokio::select! {
@@ -288,7 +291,6 @@ impl<S: Store> Replica<S> {
                     }
                 }
             }
-            followed.end();
         });
         Ok(Self { shared, failure, opened, life: Some(life) })
     }

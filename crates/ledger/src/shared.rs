@@ -179,3 +179,12 @@ impl<S: Store> Shared<S> {
         let _ = installed.send(is_installed);
     }
 }
+
+/// Says that no more will come when the task that lets the view grow ends, also where it panics or is dropped with its runtime.
+pub(crate) struct EndOnDrop<S: Store>(pub(crate) Arc<Shared<S>>);
+
+impl<S: Store> Drop for EndOnDrop<S> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}

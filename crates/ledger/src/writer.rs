@@ -25,7 +25,7 @@ use crate::receipt::Receipt;
 use crate::recorder::BYTES_AN_ENTRY;
 use crate::recording::Recording;
 use crate::replica::more;
-use crate::shared::Shared;
+use crate::shared::{EndOnDrop, Shared};
 use crate::view::View;
 use crate::watch::Reply;
 
@@ -559,14 +559,5 @@ impl Judged {
     fn into_submissions(self) -> Vec<Submission> {
         let refused = self.refused.into_iter().map(|(submission, _)| submission);
         self.waiting.into_iter().flatten().chain(refused).collect()
-    }
-}
-
-/// Says that no more will come when the writer's task ends, also where it panics.
-struct EndOnDrop<S: Store>(Arc<Shared<S>>);
-
-impl<S: Store> Drop for EndOnDrop<S> {
-    fn drop(&mut self) {
-        self.0.end();
     }
 }

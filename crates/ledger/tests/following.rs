@@ -156,6 +156,40 @@ async fn a_feed_gives_no_entry_that_the_view_does_not_stand_on() {
     assert!(feed.next().await.is_none());
 }
 
+// Whoever waited for a view of a follower that had panicked waited for ever.
+#[tokio::test]
+async fn a_follower_that_panics_leaves_nobody_waiting() {
+    let company = Company::in_memory().await;
+    let founded = &company.founded;
+    let swapped = Swap::new(founded.store.clone());
+    let often = follow(&founded.clock).poll_interval(Duration::from_millis(5));
+    let replica = Ledger::follow_with(swapped.clone(), often).await.unwrap();
+    let head = replica.head();
+    let waits = tokio::spawn({
+        let replica = replica.clone();
+        async move { replica.at_least(head.size + 1).await.map(drop) }
+    });
+    swapped.poison();
+    let answer = tokio::time::timeout(Duration::from_secs(20), waits).await;
+    assert_eq!(answer.expect("it ends").unwrap(), Err(Ended { size: head.size }));
+    assert_eq!(replica.head(), head, "it goes on answering from what it knows");
+}
+
+#[test]
+fn a_follower_whose_runtime_is_gone_leaves_nobody_waiting() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let its_own = runtime();
+    let replica = its_own.block_on(async {
+        let founded = Founded::in_memory().await.unwrap();
+        Ledger::follow_with(founded.store.clone(), follow(&founded.clock)).await.unwrap()
+    });
+    drop(its_own);
+    let head = replica.head();
+    let waits =
+        async { tokio::time::timeout(Duration::from_secs(20), replica.at_least(head.size + 1)).await };
+    assert_eq!(runtime().block_on(waits).expect("it ends").map(drop), Err(Ended { size: head.size }));
+}
+
 /// A store that can be exchanged while it is followed.
 #[derive(Clone)]
 struct Swap(std::sync::Arc<std::sync::Mutex<MemoryStore>>);
@@ -166,6 +200,15 @@ impl Swap {
     }
     fn to(&self, store: MemoryStore) {
         *self.0.lock().unwrap() = store;
+    }
+    /// Whoever asks it from now on panics.
+    fn poison(&self) {
+        let store = self.0.clone();
+        let held = std::thread::spawn(move || {
+            let _held = store.lock().unwrap();
+            panic!("a store that panics");
+        });
+        assert!(held.join().is_err());
     }
     fn now(&self) -> MemoryStore {
         self.0.lock().unwrap().clone()
