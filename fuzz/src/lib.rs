@@ -4,3 +4,4 @@ pub mod damage;
 pub mod recovery;
 pub mod seeds;
 pub mod targets;
+pub mod verifying;
