@@ -9,12 +9,13 @@ use countersign::core::fault::FaultCode;
 
 use super::{lines, pinned, read};
 
-/// Takes part in no variant: making it takes the author's key, or a ledger in a folder. Other tests have them.
-const ELSEWHERE: [FaultCode; 5] = [
+/// Takes part in no variant: making it takes the author's key, or a ledger in a folder or a database. Other tests have them.
+const ELSEWHERE: [FaultCode; 6] = [
     FaultCode::SeenMissing,
     FaultCode::KeyEnded,
     FaultCode::WeakKey,
     FaultCode::EmptySegment,
+    FaultCode::Store,
     FaultCode::SegmentName,
 ];
 

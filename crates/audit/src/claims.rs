@@ -264,6 +264,7 @@ const fn concerns(code: Code) -> ClaimName {
             | FaultCode::LineTooLong
             | FaultCode::EmptySegment
             | FaultCode::SegmentName
+            | FaultCode::Store
             | FaultCode::EmptyLedger => ClaimName::Framing,
             FaultCode::StatementTooLong
             | FaultCode::Utf8

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use countersign_core::entry::MAX_ENTRY_LEN;
 use countersign_core::fault::FaultCode;
 
-use crate::source::{Segment, SegmentPlace, Source, SourceError};
+use crate::source::{Damage, Segment, SegmentPlace, Source, SourceError};
 
 /// How many bytes are read before a window is cut, and how many lines it has at most.
 pub(crate) const WINDOW_LEN: usize = 1 << 20;
@@ -90,20 +90,31 @@ struct Open {
     /// Bytes that were read and belong to no window yet.
     pending: Vec<u8>,
     next: Place,
+    /// What ended it, where that was not its end.
+    damage: Option<Damage>,
 }
 
 impl Open {
     fn new(segment: Segment) -> Self {
         let name: Option<Arc<str>> = segment.name.map(Into::into);
         let next = Place { segment: name.clone(), line: 1, offset: 0 };
-        Self { name, bytes: segment.bytes, pending: Vec::new(), next }
+        Self { name, bytes: segment.bytes, pending: Vec::new(), next, damage: None }
     }
 
     /// Reads until `pending` has `length` bytes, or the segment ends. Tells how many bytes it read.
     fn fill(&mut self, length: usize) -> Result<u64, SourceError> {
-        let wanted = (length - self.pending.len()) as u64;
-        let read = (&mut self.bytes).take(wanted).read_to_end(&mut self.pending);
-        Ok(read.map_err(|source| self.error(source))? as u64)
+        if self.damage.is_some() {
+            return Ok(0);
+        }
+        let before = self.pending.len();
+        let wanted = (length - before) as u64;
+        if let Err(error) = (&mut self.bytes).take(wanted).read_to_end(&mut self.pending) {
+            let damage = error.get_ref().and_then(|cause| cause.downcast_ref::<Damage>());
+            let damage = damage.cloned().ok_or_else(|| self.error(error))?;
+            self.damage = Some(damage);
+        }
+        // What was read before an error stays.
+        Ok((self.pending.len() - before) as u64)
     }
 
     /// Whether a line feed follows somewhere. What is read is dropped: nothing after an overlong line is looked at.
@@ -148,6 +159,11 @@ impl<'s> Framer<'s> {
             let lines = cut_lines(open, &mut window);
             self.position += lines;
             if lines > 0 {
+                continue;
+            }
+            if let Some(Damage { detail, .. }) = open.damage.take() {
+                let place = open.next.clone();
+                self.stop(&mut window, FaultCode::Store, place, detail);
                 continue;
             }
             // No line feed in all that was read: the segment is at its end, or its next line is too long.
@@ -286,6 +302,35 @@ mod tests {
     }
 
     #[test]
+    fn what_a_store_says_of_an_entry_is_a_fault_at_its_place_and_ends_the_lines() {
+        /// Lines, then an error, and then no end.
+        struct Breaks(Cursor<Vec<u8>>, Option<Damage>);
+        impl Read for Breaks {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                let read = self.0.read(buffer)?;
+                match self.1.take() {
+                    Some(damage) if read == 0 => Err(io::Error::other(damage)),
+                    damage => {
+                        self.1 = damage;
+                        if read == 0 { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(read) }
+                    }
+                }
+            }
+        }
+        for count in [0, 1, 3, WINDOW_LINES, WINDOW_LINES + 1] {
+            let damage = Damage { seq: count as u64, detail: "gone".into() };
+            let bytes = Breaks(Cursor::new(b"{}\n".repeat(count)), Some(damage));
+            let (lines, stop) = frame(&mut Whole(Some(Box::new(bytes))));
+            let stop = stop.unwrap();
+            assert_eq!((lines.len(), stop.code, &stop.detail[..]), (count, FaultCode::Store, "gone"));
+            assert_eq!((stop.place.line, stop.place.offset), (count as u64 + 1, count as u64 * 3));
+        }
+        let broken = Breaks(Cursor::new(b"{}\n".to_vec()), None);
+        let mut source = Whole(Some(Box::new(broken)));
+        assert!(matches!(Framer::new(&mut source).next_window(), Err(SourceError::Read { .. })));
+    }
+
+    #[test]
     fn windows_do_not_lose_or_split_lines() {
         let mut text = String::new();
         for index in 0..30_000_usize {
@@ -369,6 +414,19 @@ mod tests {
         }
         assert_eq!(got, want);
         assert!(windows < 10, "{windows}");
+    }
+
+    struct Whole(Option<Box<dyn Read + Send>>);
+
+    impl Source for Whole {
+        fn next_segment(&mut self) -> Result<Option<Segment>, SourceError> {
+            let whole = |bytes| Segment { name: None, place: SegmentPlace::Whole, bytes };
+            Ok(self.0.take().map(whole))
+        }
+
+        fn checkpoints(&mut self) -> Result<Vec<CheckpointFile>, SourceError> {
+            Ok(Vec::new())
+        }
     }
 
     struct Segments(Vec<(u64, &'static str)>);

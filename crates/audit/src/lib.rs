@@ -56,7 +56,9 @@ mod verify;
 pub use claims::{Claim, ClaimName};
 pub use directory::{CutTail, Inventory, LedgerDir};
 pub use report::{Code, LedgerFault, Report, SerialGap, Verdict, Warning, WarningCode};
-pub use source::{CheckpointFile, LedgerBytes, LedgerFile, Segment, SegmentPlace, Source, SourceError};
+pub use source::{
+    CheckpointFile, Damage, LedgerBytes, LedgerFile, Segment, SegmentPlace, Source, SourceError,
+};
 pub use verify::{AsOf, Options, Progress, load, state_at, state_at_with, verify, verify_with};
 
 #[cfg(test)]

@@ -43,6 +43,19 @@ pub struct Segment {
     pub bytes: Box<dyn Read + Send>,
 }
 
+/// What a store says of an entry that is not what it keeps beside it: the bytes of a [`Segment`] end with an [`io::Error`] that holds this, right
+/// before that entry. It is a fault of the ledger there ([`FaultCode::Store`]), and none of the source.
+///
+/// [`FaultCode::Store`]: countersign_core::fault::FaultCode::Store
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the store is damaged at entry {seq}: {detail}")]
+pub struct Damage {
+    /// The entry's position.
+    pub seq: u64,
+    /// What was found, in words.
+    pub detail: String,
+}
+
 /// What the name of a segment says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SegmentPlace {

@@ -4,8 +4,7 @@ use std::error::Error;
 use std::io;
 use std::path::Path;
 
-use countersign_audit::SourceError;
-use countersign_store::StoreError;
+use countersign_audit::{Damage, SourceError};
 use countersign_store::jsonl::JsonlError;
 
 use crate::{EXIT_ERROR, EXIT_NO, EXIT_PIPE};
@@ -90,9 +89,7 @@ impl From<SourceError> for Failure {
             }
             // A store held what it read against itself.
             SourceError::Read { source, .. }
-                if source.get_ref().is_some_and(|cause| {
-                    matches!(cause.downcast_ref(), Some(StoreError::Damaged { .. }))
-                }) =>
+                if source.get_ref().is_some_and(|cause| cause.is::<Damage>()) =>
             {
                 failure.into_refused()
             }

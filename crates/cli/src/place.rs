@@ -72,11 +72,8 @@ impl Place {
         Ok(match self {
             Self::Directory(path) => Box::new(LedgerDir::open(path)?),
             Self::File(path) => Box::new(LedgerFile::open(path)?),
-            Self::Database(address) => {
-                let runtime = Arc::new(crate::commands::runtime()?);
-                let store = open_database(address, &Options::new().read_only(), &runtime)?;
-                Box::new(StoreSource::open(store, runtime)?)
-            }
+            // What is wrong at its end is for the report to say.
+            Self::Database(address) => stored(address, &Options::new().read_only().unchecked())?,
         })
     }
 
@@ -93,7 +90,8 @@ impl Place {
                 let runtime = Arc::new(crate::commands::runtime()?);
                 Ok(Box::new(StoreSource::open(AnyStore::new(reader), runtime)?))
             }
-            Self::File(_) | Self::Database(_) => self.source(),
+            Self::Database(address) => stored(address, &Options::new().read_only()),
+            Self::File(_) => self.source(),
         }
     }
 
@@ -310,6 +308,12 @@ fn not_opened(error: countersign_stores::OpenError) -> Failure {
 }
 
 /// Opens a ledger in a database.
+fn stored(address: &Address, options: &Options) -> Result<Box<dyn Source>, Failure> {
+    let runtime = Arc::new(crate::commands::runtime()?);
+    let store = open_database(address, options, &runtime)?;
+    Ok(Box::new(StoreSource::open(store, runtime)?))
+}
+
 fn open_database(address: &Address, options: &Options, runtime: &Runtime) -> Result<AnyStore, Failure> {
     runtime.block_on(countersign_stores::open(address, options)).map_err(|error| match error {
         error if error.is_absent() => no_such_ledger(&address.to_string()),

@@ -3,8 +3,9 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use countersign_audit::{CheckpointFile, Segment, SegmentPlace, Source, SourceError};
-use countersign_store::{AnyStore, Store as _, StoreError};
+use countersign_audit::{CheckpointFile, Damage, Segment, SegmentPlace, Source, SourceError};
+use countersign_core::entry::{Head, leaf_hash};
+use countersign_store::{AnyStore, EntryBytes, Store as _, StoreError};
 use tokio::runtime::Runtime;
 
 use crate::failure::Failure;
@@ -26,10 +27,14 @@ impl StoreSource {
         };
         // In this order: a checkpoint that is put after the head was looked up may be over entries that are not read.
         let checkpoint = runtime.block_on(store.checkpoint()).map_err(unread)?;
-        let size = runtime.block_on(store.head()).map_err(unread)?.size;
+        let end = match runtime.block_on(store.head()) {
+            Ok(head) => Ok(head),
+            Err(StoreError::Damaged { seq, detail }) => Err(Damage { seq, detail }),
+            Err(error) => return Err(unread(error)),
+        };
         let checkpoint = checkpoint
             .map(|note| CheckpointFile { name: "the kept checkpoint".into(), bytes: note.to_vec() });
-        let entries = Entries { store, runtime, next: 0, size, lines: Vec::new(), taken: 0 };
+        let entries = Entries { store, runtime, read: Head::EMPTY, end, lines: Vec::new(), taken: 0 };
         Ok(Self { entries: Some(entries), checkpoint })
     }
 }
@@ -46,29 +51,60 @@ impl Source for StoreSource {
     }
 }
 
-/// The lines that were not read yet.
+/// The lines that were not read yet. Where the store finds damage, they end with an error that holds a [`Damage`], behind all that is before it.
 struct Entries {
     store: AnyStore,
     runtime: Arc<Runtime>,
-    next: u64,
-    size: u64,
+    /// The head right after what was read of the store.
+    read: Head,
+    /// How far to read: the head, or what is wrong with it.
+    end: Result<Head, Damage>,
     /// Of one batch, and how many bytes of it were read.
     lines: Vec<u8>,
     taken: usize,
 }
 
+impl Entries {
+    /// The next entries, none at the end.
+    fn next(&mut self) -> io::Result<Vec<EntryBytes>> {
+        let seq = self.read.size;
+        let mut most = match &self.end {
+            Ok(end) => usize::try_from(end.size.saturating_sub(seq)).unwrap_or(BATCH).min(BATCH),
+            Err(_) => BATCH,
+        };
+        let damage = |seq, detail: &str| Err(io::Error::other(Damage { seq, detail: detail.to_owned() }));
+        while most > 0 {
+            match self.runtime.block_on(self.store.read(seq, most)) {
+                Ok(read) if !read.is_empty() => return Ok(read),
+                Ok(_) => break,
+                Err(StoreError::Damaged { seq: wrong, .. })
+                    if (seq + 1..seq + most as u64).contains(&wrong) =>
+                {
+                    // What is before it is read first.
+                    most = usize::try_from(wrong - seq).unwrap_or(BATCH);
+                }
+                Err(StoreError::Damaged { seq: wrong, detail }) => return damage(wrong, &detail),
+                Err(error) => return Err(io::Error::other(error)),
+            }
+        }
+        match &self.end {
+            Ok(end) if end.size > seq => damage(seq, "the entry is not there"),
+            Ok(end) if *end != self.read => damage(seq, "the head that is kept is that of another entry"),
+            Ok(_) => Ok(Vec::new()),
+            Err(wrong) => Err(io::Error::other(wrong.clone())),
+        }
+    }
+}
+
 impl Read for Entries {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.taken == self.lines.len() && self.next < self.size {
-            let left = usize::try_from(self.size - self.next).unwrap_or(BATCH).min(BATCH);
-            let read = self.runtime.block_on(self.store.read(self.next, left)).map_err(io::Error::other)?;
-            if read.is_empty() {
-                let detail = "the entry is not there".to_owned();
-                return Err(io::Error::other(StoreError::Damaged { seq: self.next, detail }));
-            }
-            self.next += read.len() as u64;
+        if self.taken == self.lines.len() {
+            let entries = self.next()?;
             (self.lines, self.taken) = (Vec::new(), 0);
-            for entry in read {
+            if let Some(last) = entries.last() {
+                self.read = Head { size: self.read.size + entries.len() as u64, leaf: leaf_hash(last) };
+            }
+            for entry in entries {
                 self.lines.extend_from_slice(&entry);
                 self.lines.push(b'\n');
             }

@@ -64,6 +64,43 @@ fn addresses_that_lead_nowhere_are_told() {
     );
 }
 
+/// Whatever column it is that lies, an auditor is told of all that is before it, and where it is.
+#[test]
+fn what_is_kept_beside_the_entries_of_a_database_is_reported_at_its_place() {
+    let cases = [
+        ("UPDATE entries SET leaf = zeroblob(32) WHERE seq = 7", 7),
+        ("UPDATE entries SET leaf = x'00' WHERE seq = 0", 0),
+        ("UPDATE entries SET seq = 77 WHERE seq = 7", 7),
+        ("DELETE FROM entries WHERE seq = 7", 7),
+        ("UPDATE entries SET leaf = zeroblob(32) WHERE seq = 29", 29),
+        ("UPDATE entries SET seq = 30 WHERE seq = 29", 29),
+        ("UPDATE entries SET leaf = zeroblob(32) WHERE seq IN (7, 9, 29)", 7),
+    ];
+    for (sql, seq) in cases {
+        let world = history("sqlite-columns");
+        change(&world, sql);
+        let output = world.ask("verify", &["--json"]);
+        assert_eq!(output.code, 1, "{sql}: {}", output.stderr);
+        let report: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+        let found =
+            (&report["verdict"], &report["fault"]["code"], &report["fault"]["seq"], &report["entries"]);
+        assert_eq!(found, (&"failed".into(), &"store".into(), &seq.into(), &seq.into()), "{sql}: {report}");
+        // Who copies is told the same, and copies nothing that follows.
+        let copied = run(&["copy", &world.ledger(), &world.path("copy.ledger")], b"");
+        assert_eq!(copied.code, 1, "{sql}: {}", copied.stderr);
+        assert!(copied.stderr.contains("damaged at entry "), "{sql}: {}", copied.stderr);
+    }
+    // Cut at its end: for the checkpoint to tell.
+    let world = history("sqlite-cut");
+    change(&world, "DELETE FROM entries WHERE seq = 29");
+    let report: serde_json::Value = serde_json::from_str(&world.ask("verify", &["--json"]).stdout).unwrap();
+    assert_eq!(
+        (&report["fault"]["code"], &report["entries"]),
+        (&"checkpoint_ahead".into(), &29.into()),
+        "{report}"
+    );
+}
+
 #[test]
 fn what_was_changed_in_a_database_is_no_ledger() {
     let world = history("sqlite-damage");

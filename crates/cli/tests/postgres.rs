@@ -61,6 +61,39 @@ fn a_submission_is_recorded_once_in_a_postgres_database() {
     assert_eq!(world.ask("verify", &["--require-checkpoint"]).code, 0);
 }
 
+/// As in a SQLite database.
+#[test]
+fn what_is_kept_beside_the_entries_of_a_postgres_database_is_reported_at_its_place() {
+    let name = "what_is_kept_beside_the_entries_of_a_postgres_database_is_reported_at_its_place";
+    let Some(server) = server(name) else { return };
+    let database = server.database();
+    let world = history(&database, "postgres-columns");
+    let zeros = "decode(repeat('00', 32), 'hex')";
+    let cases = [
+        (format!("UPDATE countersign.entries SET leaf = {zeros} WHERE seq = 7"), 7),
+        ("UPDATE countersign.entries SET seq = 77 WHERE seq = 7".to_owned(), 7),
+        ("DELETE FROM countersign.entries WHERE seq = 7".to_owned(), 7),
+        (format!("UPDATE countersign.entries SET leaf = {zeros} WHERE seq = 29"), 29),
+        ("UPDATE countersign.entries SET seq = 30 WHERE seq = 29".to_owned(), 29),
+        (format!("UPDATE countersign.ledgers SET leaf = {zeros}"), 30),
+    ];
+    database.sql("CREATE TABLE kept AS SELECT * FROM countersign.entries");
+    database.sql("CREATE TABLE heads AS SELECT * FROM countersign.ledgers");
+    for (sql, seq) in cases {
+        database.sql(&sql);
+        let output = world.ask("verify", &["--json"]);
+        assert_eq!(output.code, 1, "{sql}: {}", output.stderr);
+        let report: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+        let found =
+            (&report["verdict"], &report["fault"]["code"], &report["fault"]["seq"], &report["entries"]);
+        assert_eq!(found, (&"failed".into(), &"store".into(), &seq.into(), &seq.into()), "{sql}: {report}");
+        database.sql("DELETE FROM countersign.entries");
+        database.sql("INSERT INTO countersign.entries SELECT * FROM kept");
+        database.sql("UPDATE countersign.ledgers SET leaf = heads.leaf FROM heads");
+        assert_eq!(world.ask("verify", &[]).code, 0, "put back after {sql}");
+    }
+}
+
 #[test]
 fn what_was_changed_in_a_postgres_database_is_no_ledger() {
     let Some(server) = server("what_was_changed_in_a_postgres_database_is_no_ledger") else { return };

@@ -100,6 +100,8 @@ codes! {
         SignerSet = "signer_set",
         /// A segment without entries that is not the last.
         EmptySegment = "empty_segment",
+        /// A database, or a bucket, in which an entry is not what is kept beside it.
+        Store = "store",
         /// A segment's name is not its first seq.
         SegmentName = "segment_name",
         /// Nothing to verify.

@@ -35,6 +35,7 @@ pub struct Options {
     migrate: bool,
     make: bool,
     take_over: bool,
+    unchecked: bool,
     least: Durability,
     limits: Limits,
 }
@@ -57,6 +58,7 @@ impl Default for Options {
             migrate: true,
             make: true,
             take_over: false,
+            unchecked: false,
             least: Durability::LocalSync,
             limits: Limits {
                 patience: Duration::from_secs(30),
@@ -100,6 +102,14 @@ impl Options {
     #[must_use]
     pub fn take_over(mut self) -> Self {
         self.take_over = true;
+        self
+    }
+
+    /// For an auditor, who holds every entry against the others: [`Options::open_for_reading`] takes a ledger too whose head or last entry is not what
+    /// it should be. Reads name what they find all the same.
+    #[must_use]
+    pub fn unchecked(mut self) -> Self {
+        self.unchecked = true;
         self
     }
 
@@ -220,7 +230,12 @@ impl Options {
         self.check_schema(&mut connection).await?;
         let table = self.find_ledger(&mut connection, ledger).await?;
         let durability = durability(&mut connection).await?;
-        let (head, _) = check(&table, &mut connection).await?;
+        let head = match check(&table, &mut connection).await {
+            Err(OpenError::Store(countersign_store::StoreError::Damaged { .. })) if self.unchecked => {
+                Head::EMPTY
+            }
+            checked => checked?.0,
+        };
         drop(connection);
         Ok(PostgresStore { shared: self.share(pool, table, durability, head), writer: None })
     }

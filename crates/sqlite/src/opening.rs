@@ -56,7 +56,11 @@ pub(crate) fn open(
         }
         None => return Err(no_ledger(&path, name)),
     };
-    let head = check(&connection, &path, ledger)?;
+    let head = if options.unchecked && !writable {
+        rows::head(&connection, ledger).unwrap_or(Head::EMPTY)
+    } else {
+        check(&connection, &path, ledger)?
+    };
     if !writable {
         sync_log(&path)?;
     }
@@ -248,7 +252,7 @@ pub(crate) fn database(path: &Path, options: &Options, writable: bool) -> Result
         Err(error) => return Err(io_at(path)(error)),
     };
     if !options.network_file_system
-        && let Some(name) = network_file_system(&near).map_err(io_at(&near))?
+        && let Some(name) = (options.probe)(&near).map_err(io_at(&near))?
     {
         return Err(OpenError::NetworkFileSystem { path: found, name });
     }
@@ -270,12 +274,40 @@ fn refuse_links(_: &Path, _: &fs::Metadata) -> Result<(), OpenError> {
 }
 
 #[cfg(unix)]
-fn network_file_system(path: &Path) -> std::io::Result<Option<String>> {
+pub(crate) fn network_file_system(path: &Path) -> std::io::Result<Option<String>> {
     use countersign_store::vfs::{RealVfs, Vfs as _};
     RealVfs.network_file_system(path)
 }
 
 #[cfg(not(unix))]
-fn network_file_system(_: &Path) -> std::io::Result<Option<String>> {
+pub(crate) fn network_file_system(_: &Path) -> std::io::Result<Option<String>> {
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f12_a_database_on_a_network_file_system_is_refused_unless_it_was_asked_for() {
+        let dir = std::env::temp_dir().join(format!("countersign-sqlite-network-{}", std::process::id()));
+        fs::create_dir_all(&dir).expect("a directory for temporary files");
+        let (file, name) = (dir.join("access.db"), LedgerName::new("access").expect("a name"));
+        // Where nothing is made yet, the folder is asked.
+        let options = Options {
+            probe: |path| Ok((!path.ends_with("local.db")).then(|| "nfs".to_owned())),
+            ..Options::default()
+        };
+        let opened = options.clone().open(&file, &name);
+        assert!(matches!(opened, Err(OpenError::NetworkFileSystem { name, .. }) if name == "nfs"));
+        assert!(!file.exists());
+        drop(options.clone().allow_network_file_system().open(&file, &name).expect("it was asked for"));
+        for opened in [options.clone().open(&file, &name), options.clone().open_read_only(&file, &name)] {
+            assert!(matches!(opened, Err(OpenError::NetworkFileSystem { name, .. }) if name == "nfs"));
+        }
+        let local = dir.join("local.db");
+        fs::copy(&file, &local).expect("a closed database is one file");
+        options.open_read_only(&local, &name).expect("it is on a local disk");
+        fs::remove_dir_all(&dir).expect("a directory");
+    }
 }

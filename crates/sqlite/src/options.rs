@@ -1,10 +1,12 @@
 //! How a database is opened.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use countersign_core::id::LedgerName;
 
+use crate::opening::network_file_system;
 use crate::{OpenError, SqliteStore};
 
 /// How a ledger in a database is opened.
@@ -15,6 +17,9 @@ pub struct Options {
     pub(crate) max_read_size: usize,
     pub(crate) busy_timeout: Duration,
     pub(crate) network_file_system: bool,
+    pub(crate) unchecked: bool,
+    /// The network file system that a path is on.
+    pub(crate) probe: fn(&Path) -> io::Result<Option<String>>,
 }
 
 /// One read returns at most this many bytes of entries, unless the first entry alone has more.
@@ -28,6 +33,8 @@ impl Default for Options {
             max_read_size: MAX_READ_SIZE,
             busy_timeout: Duration::from_secs(10),
             network_file_system: false,
+            unchecked: false,
+            probe: network_file_system,
         }
     }
 }
@@ -71,6 +78,14 @@ impl Options {
     #[must_use]
     pub fn allow_network_file_system(mut self) -> Self {
         self.network_file_system = true;
+        self
+    }
+
+    /// For an auditor, who holds every entry against the others: [`Options::open_read_only`] takes a ledger too whose last entry or kept checkpoint
+    /// is not what it should be. Reads name what they find all the same.
+    #[must_use]
+    pub fn unchecked(mut self) -> Self {
+        self.unchecked = true;
         self
     }
 

@@ -11,6 +11,11 @@ use crate::Address;
 pub struct Options {
     existing: bool,
     read_only: bool,
+    #[cfg_attr(
+        not(any(feature = "sqlite", feature = "postgres")),
+        expect(dead_code, reason = "for databases")
+    )]
+    unchecked: bool,
 }
 
 impl Options {
@@ -33,6 +38,13 @@ impl Options {
         self.read_only = true;
         self
     }
+
+    /// For an auditor who reads all of it: a database is opened for reading too where its end is not what it should be.
+    #[must_use]
+    pub fn unchecked(mut self) -> Self {
+        self.unchecked = true;
+        self
+    }
 }
 
 /// Opens the store at an address.
@@ -52,6 +64,9 @@ pub async fn open(address: &Address, options: &Options) -> Result<AnyStore, Open
             if options.existing {
                 how = how.existing();
             }
+            if options.unchecked {
+                how = how.unchecked();
+            }
             let opened =
                 if options.read_only { how.open_read_only(file, ledger) } else { how.open(file, ledger) };
             Ok(AnyStore::new(opened?))
@@ -63,6 +78,9 @@ pub async fn open(address: &Address, options: &Options) -> Result<AnyStore, Open
             let mut how = countersign_postgres::Options::new();
             if options.existing {
                 how = how.existing();
+            }
+            if options.unchecked {
+                how = how.unchecked();
             }
             let (url, ledger) = (url.expose(), ledger.as_str());
             let opened = if options.read_only {

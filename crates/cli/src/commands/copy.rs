@@ -2,11 +2,11 @@
 
 use std::io::BufReader;
 
-use countersign_audit::Progress;
+use countersign_audit::{Damage, Progress};
 use countersign_core::digest::LeafHash;
 use countersign_core::entry::{Entry, Head};
+use countersign_store::checkpoint_size;
 use countersign_store::jsonl::{JsonlError, Lines};
-use countersign_store::{StoreError, checkpoint_size};
 use serde_json::json;
 
 use crate::args::{self, Export, Import, Opening, Reading};
@@ -231,9 +231,7 @@ fn unread(from: &Place, error: JsonlError) -> Failure {
     match error {
         JsonlError::Io(cause) => {
             let failure = Failure::of(what, &cause);
-            let is_damage = cause
-                .get_ref()
-                .is_some_and(|cause| matches!(cause.downcast_ref(), Some(StoreError::Damaged { .. })));
+            let is_damage = cause.get_ref().is_some_and(|cause| cause.is::<Damage>());
             if is_damage { failure.into_refused() } else { failure }
         }
         error => Failure::of(what, &error).into_refused(),
