@@ -9,9 +9,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use countersign_core::digest::LeafHash;
 use countersign_core::entry::Entry;
 use countersign_faults::strace::{Fault, Point, Traced, count_in_parallel};
 use countersign_faults::{Folder, count, entries_in, has, is_soak, skip};
+use countersign_store::conformance::{Answers, Told};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_fault-countersign");
 /// How many faults are tried where not all of them are asked for.
@@ -130,8 +132,8 @@ struct Step {
 /// Files by their path in a folder; directories are in the paths.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// The entries of every ledger in a folder, by its name, as leaf hashes.
-type Ledgers = BTreeMap<String, Vec<String>>;
+/// The entries of every ledger in a folder, by its name.
+type Ledgers = BTreeMap<String, Vec<Entry>>;
 
 /// Commands in the order in which a person gives them; `@NAME` is a file in the folder.
 const SCRIPT: [(Kind, &str); 10] = [
@@ -264,32 +266,49 @@ impl Step {
     /// Holds what the command said against what is there, and gives it again.
     fn check(&self, dir: &Path, code: Option<i32>, stdout: &[u8], stderr: &str, what: &str) {
         let (before, wanted, found) = (ledgers_of(&self.before), ledgers_of(&self.after), ledgers(dir));
-        for (name, entries) in &before {
-            assert!(
-                found.get(name).is_some_and(|found| found.starts_with(entries)),
-                "{what}: {name} lost entries"
-            );
-        }
         for (name, entries) in &found {
             assert!(
-                wanted.get(name).is_some_and(|wanted| wanted.starts_with(entries)),
+                wanted.get(name).is_some_and(|wanted| leaves(wanted).starts_with(&leaves(entries))),
                 "{what}: {name} has other entries"
             );
         }
-        let mut receipts = 0;
+        // What was there before stands, and nothing may come but what the command was to add.
+        let mut answers: BTreeMap<&String, Answers> = BTreeMap::new();
+        for (name, entries) in wanted.iter().chain(&before) {
+            let answers = answers.entry(name).or_default();
+            entries.iter().for_each(|entry| answers.tell(Told::Submitted(entry.signed().digest())));
+        }
+        for (name, entries) in &before {
+            entries.iter().for_each(|entry| answers.get_mut(name).unwrap().tell(acknowledged(entry)));
+        }
+        let ledger = self.words.get(1).and_then(|word| word.strip_prefix('@')).unwrap_or_default().to_owned();
+        let mut recorded = BTreeSet::new();
         for line in String::from_utf8_lossy(stdout).lines().filter(|line| line.starts_with('{')) {
             // Killed while it was printed: nobody was told.
             let Ok(json) = serde_json::from_str::<serde_json::Value>(line) else { continue };
             assert_eq!(json["recorded"], true, "{what}: {line}");
-            let ledger = self.words[1].strip_prefix('@').unwrap();
-            let seq = usize::try_from(json["seq"].as_u64().unwrap()).unwrap();
-            assert_eq!(json["leaf"], found[ledger][seq], "{what}: {line}");
-            receipts += 1;
+            let (seq, leaf) =
+                (json["seq"].as_u64().unwrap(), json["leaf"].as_str().unwrap().parse().unwrap());
+            let digest = wanted[&ledger][usize::try_from(seq).unwrap()].signed().digest();
+            answers.get_mut(&ledger).unwrap().tell(Told::Acknowledged { digest, seq, leaf });
+            recorded.insert(seq);
+        }
+        if code.is_some() && stderr.contains("the statement was not recorded") {
+            let (stood, answers) = (before[&ledger].len() as u64, answers.get_mut(&ledger).unwrap());
+            let rest = wanted[&ledger]
+                .iter()
+                .filter(|entry| entry.seq() >= stood && !recorded.contains(&entry.seq()));
+            rest.for_each(|entry| answers.tell(Told::NotStored(entry.signed().digest())));
+        }
+        for (name, answers) in answers {
+            let there = found.get(name).map_or(&[][..], Vec::as_slice);
+            let findings = answers.check(there.iter().map(Entry::bytes));
+            assert!(findings.is_empty(), "{what}: {name}: {findings:?}: {stderr}");
         }
         match code {
             Some(0) => {
                 assert!(stderr.lines().all(|line| !line.starts_with("countersign: ")), "{what}: {stderr}");
-                assert_eq!(found, wanted, "{what}: it said that all went well");
+                assert_eq!(hashes(&found), hashes(&wanted), "{what}: it said that all went well");
                 for name in found.keys() {
                     assert_is_sound(&dir.join(name), true, what);
                 }
@@ -300,10 +319,6 @@ impl Step {
                     stderr.lines().any(|line| line.starts_with("countersign: ")),
                     "{what}: it failed silently"
                 );
-                if stderr.contains("the statement was not recorded") {
-                    let ledger = self.words[1].strip_prefix('@').unwrap();
-                    assert_eq!(found[ledger].len(), before[ledger].len() + receipts, "{what}: {stderr}");
-                }
             }
             None => {}
         }
@@ -349,13 +364,25 @@ impl Step {
         }
         let found = ledgers(dir);
         if !matches!(self.kind, Kind::Sign | Kind::Cosign) {
-            assert_eq!(found, *wanted, "{what}, after it was given again");
+            assert_eq!(hashes(&found), hashes(wanted), "{what}, after it was given again");
         }
         for name in found.keys() {
             // Genesis may stand without its checkpoint, and then it is the next command that signs one.
             assert_is_sound(&dir.join(name), self.kind != Kind::Init, what);
         }
     }
+}
+
+fn leaves(entries: &[Entry]) -> Vec<LeafHash> {
+    entries.iter().map(Entry::leaf).collect()
+}
+
+fn hashes(ledgers: &Ledgers) -> BTreeMap<&String, Vec<LeafHash>> {
+    ledgers.iter().map(|(name, entries)| (name, leaves(entries))).collect()
+}
+
+fn acknowledged(entry: &Entry) -> Told {
+    Told::Acknowledged { digest: entry.signed().digest(), seq: entry.seq(), leaf: entry.leaf() }
 }
 
 /// What an auditor finds.
@@ -420,8 +447,7 @@ fn files(dir: &Path) -> Files {
 fn ledgers(dir: &Path) -> Ledgers {
     let mut found = BTreeMap::new();
     for name in ["acme.ledger", "second.ledger", "third.ledger"] {
-        let entries: Vec<String> =
-            entries_in(&dir.join(name)).iter().map(|entry| entry.leaf().to_string()).collect();
+        let entries = entries_in(&dir.join(name));
         if !entries.is_empty() {
             found.insert(name.to_owned(), entries);
         }
@@ -445,7 +471,7 @@ fn ledgers_of(files: &Files) -> Ledgers {
     found
 }
 
-fn lines(bytes: &[u8]) -> Vec<String> {
+fn lines(bytes: &[u8]) -> Vec<Entry> {
     let whole = bytes.split_inclusive(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\n").unwrap());
-    whole.map(|line| Entry::parse(line).unwrap().leaf().to_string()).collect()
+    whole.map(|line| Entry::parse(line).unwrap()).collect()
 }

@@ -129,6 +129,42 @@ fn a_full_disk_loses_nothing_in_a_database_and_goes_on_with_space() {
     assert_kept(&said, &[], &read_all(&open(&file)), "after there was space again");
 }
 
+/// A write that crosses the limit is short, and the next one fails: as on a disk that fills up at this byte.
+#[test]
+fn a_database_whose_files_can_not_grow_loses_nothing_and_goes_on() {
+    let name = "a_database_whose_files_can_not_grow";
+    if !has("prlimit") {
+        return skip(name, "prlimit is not installed");
+    }
+    // From within the first page to beyond the last commit, at no multiple of a page or a frame.
+    let count_of_limits = if is_soak() { 600 } else { 30 };
+    let mut failed = 0;
+    for number in 0..count_of_limits {
+        let limit = 1_001 + 270_000 * number / count_of_limits;
+        let folder = Folder::new(name);
+        let file = folder.path().join("access.db");
+        let mut command = Command::new("sh");
+        // Without the signal that a process gets for it: the call fails, as it does on a disk.
+        command.args([
+            "-c",
+            "trap '' XFSZ; exec \"$@\"",
+            "sh",
+            "prlimit",
+            &format!("--fsize={limit}"),
+            WRITER,
+        ]);
+        let done = command.arg(&file).args(["1", "12"]).output().unwrap();
+        assert!(!String::from_utf8_lossy(&done.stderr).contains("panicked"), "{limit} bytes: {done:?}");
+        let said = Said::parse(&done.stdout);
+        failed += usize::from(said.has_failed());
+        let again = write(&file, 2, 3);
+        assert!(!again.has_failed(), "{limit} bytes: {again:?} after {said:?}");
+        assert_kept([&said, &again], &[], &read_all(&open(&file)), &format!("files of {limit} bytes"));
+    }
+    count(name, &format!("{failed} of {count_of_limits} limits kept the writer from its end"));
+    assert!(failed * 2 >= count_of_limits, "the limits have to be met to prove anything: {failed}");
+}
+
 #[test]
 fn a_commit_that_fails_is_an_unknown_outcome_and_the_store_takes_nothing_more() {
     let name = "a_commit_that_fails_under_sqlite";

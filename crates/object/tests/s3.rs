@@ -13,7 +13,7 @@ use common::service::Random;
 use countersign_object::object_store::ObjectStore;
 use countersign_object::object_store::aws::AmazonS3Builder;
 use countersign_object::{BucketStore, OpenError, Options, s3};
-use countersign_store::conformance::{Answers, Author, Kit, Outcome};
+use countersign_store::conformance::{Answers, Author, Kit};
 use countersign_store::{AppendError, Durability, Store as _};
 use countersign_test_s3::{Fate, Proxy, Request, Server, server};
 
@@ -45,11 +45,15 @@ async fn a_bucket_over_the_wire_of_s3_keeps_the_contract() {
         let objects = again.clone();
         async move { Options::new().open(objects, store.prefix().as_ref()).await.unwrap() }
     })
+    // Each look is a request, and that server takes its time.
+    .polling(300)
+    .beside(async |_| ())
     .spawning(|task| drop(tokio::spawn(task)))
     .run()
     .await;
     report.assert_conforms();
-    assert!(!report.outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Skipped(_))));
+    // An object is there, or it is not.
+    assert_eq!(report.skipped(), ["a_torn_append_leaves_whole_entries"]);
 }
 
 /// Requests and replies that go missing on a real connection, while eight writers race.

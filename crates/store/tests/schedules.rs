@@ -21,6 +21,7 @@ use countersign_core::entry::{Entry, Head};
 use countersign_core::statement::SignedStatement;
 use countersign_core::time::Timestamp;
 use countersign_notices::{count, is_soak};
+use countersign_store::conformance::{Answers, Told};
 use countersign_store::file::{FileStore, Options};
 use countersign_store::vfs::sim::{CallKind, Fault, SimVfs};
 use countersign_store::{AppendError, KeptSnapshot, SnapshotSet, Store as _, StoreError};
@@ -58,31 +59,45 @@ fn next(head: Head, author: u8, serial: u64) -> Entry {
     Entry::seal(head, Timestamp::MIN, &signed(author, serial)).unwrap()
 }
 
-/// Appends so many entries of an author, each behind whatever stands then. Those that were acknowledged.
-async fn submit(store: &Sim, author: u8, count: u64) -> Vec<Entry> {
-    let mut acknowledged = Vec::new();
+/// Appends so many entries of an author, each behind whatever stands then. What was asked, and what was answered.
+async fn submit(store: &Sim, author: u8, count: u64) -> Vec<Told> {
+    let mut told = Vec::new();
     for serial in 1..=count {
         loop {
             let entry = next(store.head().await.unwrap(), author, serial);
+            let digest = entry.signed().digest();
+            told.push(Told::Submitted(digest));
             match store.append(batch(std::slice::from_ref(&entry))).await {
                 Ok(head) => {
                     assert_eq!(head, entry.head());
                     // Whoever was answered sees it.
                     assert!(store.head_now().size >= head.size);
-                    acknowledged.push(entry);
+                    told.push(Told::Acknowledged { digest, seq: entry.seq(), leaf: entry.leaf() });
                     break;
+                }
+                Err(AppendError::OutcomeUnknown(_)) => {
+                    told.push(Told::Unknown(digest));
+                    return told;
                 }
                 Err(AppendError::Conflict { actual, .. }) => assert!(actual.size >= entry.seq()),
                 // A fault before anything was written.
                 Err(AppendError::NotStored(StoreError::Unavailable(_))) => {}
-                Err(AppendError::NotStored(StoreError::Poisoned) | AppendError::OutcomeUnknown(_)) => {
-                    return acknowledged;
+                Err(AppendError::NotStored(StoreError::Poisoned)) => {
+                    told.push(Told::NotStored(digest));
+                    return told;
                 }
                 Err(other) => panic!("{other:?}"),
             }
+            told.push(Told::NotStored(digest));
         }
     }
-    acknowledged
+    told
+}
+
+fn answers(told: impl IntoIterator<Item = Told>) -> Answers {
+    let mut answers = Answers::new();
+    told.into_iter().for_each(|told| answers.tell(told));
+    answers
 }
 
 /// Follows until there are so many entries; what it sees only ever grows.
@@ -99,19 +114,10 @@ async fn follow(store: &Sim, until: u64) {
     }
 }
 
-/// Opens the directory anew: a chain, in which each acknowledged entry stands once.
-fn assert_kept(vfs: &SimVfs, acknowledged: &[Entry]) -> usize {
-    let store = open(vfs, 1_000);
-    let entries: Vec<Entry> =
-        block_on(everything(&store)).into_iter().map(|bytes| Entry::parse(bytes).unwrap()).collect();
-    let mut head = Head::EMPTY;
-    for entry in &entries {
-        assert_eq!(Head { size: entry.seq(), leaf: entry.prev() }, head);
-        head = entry.head();
-    }
-    for entry in acknowledged {
-        assert_eq!(entries.get(entry.seq() as usize).map(Entry::leaf), Some(entry.leaf()));
-    }
+/// Opens the directory anew: what is there is what the answers say. How many entries that is.
+fn assert_kept(vfs: &SimVfs, answers: &Answers) -> usize {
+    let entries = block_on(everything(&open(vfs, 1_000)));
+    assert_eq!(answers.check(&entries), []);
     entries.len()
 }
 
@@ -131,11 +137,10 @@ fn two_submit_while_one_follows_and_another_signs() {
         let submitting =
             [1, 2].map(|author| spawn(&store, async move |store: &Sim| submit(store, author, 2).await));
         let following = spawn(&store, async |store: &Sim| follow(store, 4).await);
-        let acknowledged: Vec<Entry> =
-            submitting.into_iter().flat_map(|submitting| submitting.join().unwrap()).collect();
+        let answers = answers(submitting.into_iter().flat_map(|submitting| submitting.join().unwrap()));
         following.join().unwrap();
         drop(store);
-        assert_eq!((acknowledged.len(), assert_kept(&vfs, &acknowledged)), (4, 4));
+        assert_eq!((answers.acknowledged(), assert_kept(&vfs, &answers)), (4, 4));
     });
 }
 
@@ -147,10 +152,10 @@ fn segments_roll_while_one_reads() {
         let store = open(&vfs, 100);
         let submitting = spawn(&store, async |store: &Sim| submit(store, 1, 4).await);
         let following = spawn(&store, async |store: &Sim| follow(store, 4).await);
-        let acknowledged = submitting.join().unwrap();
+        let answers = answers(submitting.join().unwrap());
         following.join().unwrap();
         drop(store);
-        assert_eq!((acknowledged.len(), assert_kept(&vfs, &acknowledged)), (4, 4));
+        assert_eq!((answers.acknowledged(), assert_kept(&vfs, &answers)), (4, 4));
     });
 }
 
@@ -170,22 +175,24 @@ fn a_sync_that_fails_answers_everybody_who_waits() {
         vfs.fail(fails, Fault::Io);
         let submitting =
             [1, 2].map(|author| spawn(&store, async move |store: &Sim| submit(store, author, 2).await));
-        let mut acknowledged: Vec<Entry> =
-            submitting.into_iter().flat_map(|submitting| submitting.join().unwrap()).collect();
+        let submitted = submitting.into_iter().flat_map(|submitting| submitting.join().unwrap());
+        let mut answers = answers(submitted.chain(first).chain(second));
         assert_eq!(vfs.faults_hit(), 1);
-        acknowledged.extend(first.into_iter().chain(second));
         // Nobody was shown what nobody was told.
-        let told = acknowledged.len();
+        let told = answers.acknowledged();
         assert_eq!(store.head_now().size, told as u64);
         // Where one lost a race and the store looked why, the fault hits another call.
         let is_poisoned = vfs.calls()[fails].kind == CallKind::Sync;
         if is_poisoned {
             POISONED.fetch_add(1, Ordering::Relaxed);
-            let again = block_on(store.append(batch(&[next(store.head_now(), 5, 1)])));
+            let more = batch(&[next(store.head_now(), 5, 1)]);
+            answers.submitted(&more);
+            let again = block_on(store.append(more.clone()));
             assert!(matches!(again, Err(AppendError::NotStored(StoreError::Poisoned))), "{again:?}");
+            answers.answered(&more, &again);
         }
         drop(store);
-        let kept = assert_kept(&vfs, &acknowledged);
+        let kept = assert_kept(&vfs, &answers);
         assert!(if is_poisoned { (told..=told + 1).contains(&kept) } else { kept == 6 }, "{kept} of {told}");
     });
     assert!(POISONED.load(Ordering::Relaxed) > SCHEDULES / 10, "few schedules met the fault");
@@ -230,11 +237,12 @@ fn handles_go_away_while_work_is_under_way() {
         drop(store);
         leaving.join().unwrap();
         waiting.join().unwrap();
-        let acknowledged = staying.join().unwrap();
+        let left = Told::Submitted(signed(1, 1).digest());
+        let told = staying.join().unwrap();
         keeping.join().unwrap().unwrap();
         // The lock was given up by the last handle that went, with all its threads. What was asked for is there, unless it came too late.
-        let [stayed] = &acknowledged[..] else { panic!("{acknowledged:?}") };
-        assert_eq!(assert_kept(&vfs, &acknowledged) as u64, stayed.seq() + 1);
+        let Some(Told::Acknowledged { seq, .. }) = told.last().copied() else { panic!("{told:?}") };
+        assert_eq!(assert_kept(&vfs, &answers(told.into_iter().chain([left]))) as u64, seq + 1);
         assert!(vfs.tree().keys().any(|path| path.starts_with(Path::new(DIR).join("snapshots"))));
     });
 }

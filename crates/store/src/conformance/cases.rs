@@ -1,16 +1,16 @@
 //! The cases. Each names the fault it looks for, and where the field had it.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use countersign_core::entry::{Entry, Head, MAX_ENTRY_LEN};
 
 use super::chain::{Author, chain, note};
-use super::spawn::join;
-use super::{BoxFuture, Kit};
+use super::spawn::{join, lock};
+use super::{Answers, BoxFuture, Finding, Kit};
 use crate::{AppendError, Batch, EntryBytes, KeptSnapshot, SnapshotSet, Store, StoreError};
 
 /// Why a case did not pass.
@@ -46,15 +46,20 @@ cases! {
     a_cancelled_append_leaves_the_store_usable
     find_gives_place_and_bytes
     find_gives_the_first_of_several
+    statements_of_one_serial_are_told_apart
     reads_keep_their_limits
     one_of_many_racing_batches_wins
     gapless_under_concurrent_writers
     readers_never_see_more_than_the_head
+    who_follows_misses_nothing_that_is_committed_late
+    what_others_do_in_the_database_holds_up_nothing
+    a_torn_append_leaves_whole_entries
     the_checkpoint_over_most_entries_is_kept
     snapshots_are_the_newest_set_that_is_not_too_new
     what_was_acknowledged_is_there_after_a_kill
     a_retry_after_a_kill_gives_the_outcome_of_the_first_attempt
     what_was_kept_is_not_older_after_a_kill
+    what_a_reader_was_shown_is_there_after_a_kill
 }
 
 /// A store that greets with something else than nothing.
@@ -272,6 +277,23 @@ async fn find_gives_the_first_of_several<S: Store>(kit: &Kit<S>) -> Outcome {
     Ok(())
 }
 
+/// A serial that was used again with other bytes, which a ledger refuses and a store knows nothing of: a key of (author, serial) in place of the
+/// digest gives one statement out for the other.
+async fn statements_of_one_serial_are_told_apart<S: Store>(kit: &Kit<S>) -> Outcome {
+    let store = kit.make().await;
+    let statements = [1, 2, 3].map(|length| Author::new(1).statement_of(length));
+    let entries = chain(Head::EMPTY, &statements);
+    for entry in &entries {
+        let batch = Batch::new(vec![entry.clone()]).expect("chained, and not empty");
+        ok("append", store.append(batch).await)?;
+    }
+    for entry in &entries {
+        let found = ok("find", store.find(entry.signed().digest()).await)?.map(|found| found.seq);
+        same("the position found", &found, &Some(entry.seq()))?;
+    }
+    same_entries(&everything(&*store).await?, &entries)
+}
+
 /// An empty answer where there is more, which a reader takes for the end; more than was asked for; a panic at the edge.
 async fn reads_keep_their_limits<S: Store>(kit: &Kit<S>) -> Outcome {
     let store = kit.make().await;
@@ -320,38 +342,47 @@ async fn one_of_many_racing_batches_wins<S: Store>(kit: &Kit<S>) -> Outcome {
 }
 
 /// Sequence numbers that were handed out and never used, entries that became visible late, writes of one that overwrote
-/// another's: what sequences and timestamps do in databases with concurrent transactions.
+/// another's: what sequences and timestamps do in databases with concurrent transactions. Twelve write, and as many looks as
+/// [`Kit::polling`] says go on from where the last one stopped.
 async fn gapless_under_concurrent_writers<S: Store>(kit: &Kit<S>) -> Outcome {
-    const WRITERS: u8 = 8;
+    const WRITERS: u8 = 12;
     const BATCHES: usize = 12;
-    let store = kit.make().await;
-    let writer = |number: u8| -> BoxFuture<'static, _> { Box::pin(write(store.clone(), number, BATCHES)) };
-    let mut acknowledged = Vec::new();
-    for writer in join(&kit.spawn, (0..WRITERS).map(writer)).await {
-        acknowledged.extend(writer.ok_or_else(|| Stop::Failed("a writer panicked".into()))??);
+    const READERS: usize = 3;
+    let (store, answers) = (kit.make().await, Arc::new(Mutex::new(Answers::new())));
+    let polls = kit.polls.div_ceil(READERS);
+    let finished = Arc::new(AtomicBool::new(false));
+    let reader = |_| -> BoxFuture<'static, Outcome> {
+        let (store, answers, finished) = (store.clone(), answers.clone(), finished.clone());
+        Box::pin(async move {
+            let (mut seen, mut polled) = (0, 0);
+            loop {
+                let last_round = finished.load(Ordering::Acquire) && polled >= polls;
+                let read = ok("read", store.read(seen, 50).await)?;
+                lock(&answers).seen(seen, &read);
+                (seen, polled) = (seen + read.len() as u64, polled + 1);
+                if last_round && read.is_empty() {
+                    return Ok(());
+                }
+                pause().await;
+            }
+        })
+    };
+    let writers = writing(kit, &store, &answers, WRITERS, BATCHES, &finished);
+    for task in join(&kit.spawn, (0..READERS).map(reader).chain([writers])).await {
+        task.ok_or_else(|| Stop::Failed("a task panicked".into()))??;
     }
-    let read = everything(&*store).await?;
-    check_chain(&read)?;
-    let mut by_seq = BTreeMap::new();
-    for entry in &acknowledged {
-        if by_seq.insert(entry.seq(), entry).is_some() {
-            return Err(Stop::Failed(format!("two entries were acknowledged at position {}", entry.seq())));
-        }
-    }
-    let acknowledged: Vec<_> = by_seq.into_values().cloned().collect();
-    same_entries(&read, &acknowledged)
+    let answers = lock(&answers).clone();
+    let read = kept(&*store, &answers).await?;
+    same("the number of entries", &read.len(), &answers.acknowledged())?;
+    same("the number of entries that readers were given", &read.len(), &answers.shown())
 }
 
 /// Entries that a reader saw and that are not there: Kafka KAFKA-10101. Here without crashes: what was read is a beginning of
 /// what is read later, and never reaches beyond the head that is asked for afterwards.
 async fn readers_never_see_more_than_the_head<S: Store>(kit: &Kit<S>) -> Outcome {
     let store = kit.make().await;
-    let finished = Arc::new(AtomicBool::new(false));
-    let writer = |number: u8| -> BoxFuture<'static, Result<usize, Stop>> {
-        let store = store.clone();
-        Box::pin(async move { write(store, number, 20).await.map(|acknowledged| acknowledged.len()) })
-    };
-    let reader = |_| -> BoxFuture<'static, Result<usize, Stop>> {
+    let (finished, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Answers::new())));
+    let reader = |_| -> BoxFuture<'static, Outcome> {
         let (store, finished) = (store.clone(), finished.clone());
         Box::pin(async move {
             let mut seen: Vec<EntryBytes> = Vec::new();
@@ -375,27 +406,107 @@ async fn readers_never_see_more_than_the_head<S: Store>(kit: &Kit<S>) -> Outcome
                 }
                 check_chain(&seen)?;
                 if last_round {
-                    return Ok(seen.len());
+                    return Ok(());
                 }
                 pause().await;
             }
         })
     };
-    // The readers go on until the writers are done, so both run as one group under a task that tells them.
-    let writers: BoxFuture<'static, Result<usize, Stop>> = {
-        let (spawn, finished) = (kit.spawn.clone(), finished.clone());
-        let writers: Vec<_> = (0..4).map(writer).collect();
-        Box::pin(async move {
-            let written = join(&spawn, writers).await;
-            finished.store(true, Ordering::Release);
-            written.into_iter().map(|written| written.unwrap_or(Ok(0))).sum()
-        })
-    };
-    let tasks = (0..4).map(reader).chain([writers]);
-    for task in join(&kit.spawn, tasks).await {
+    let writers = writing(kit, &store, &answers, 4, 20, &finished);
+    for task in join(&kit.spawn, (0..4).map(reader).chain([writers])).await {
         task.ok_or_else(|| Stop::Failed("a task panicked".into()))??;
     }
-    check_chain(&everything(&*store).await?)
+    let answers = lock(&answers).clone();
+    kept(&*store, &answers).await.map(drop)
+}
+
+/// A transaction that got its place first and is committed last: who goes on from what was committed meanwhile never sees it. Every log that
+/// is ordered by a database's sequence has it. Here followers go by the hint to look, too, which may come before the commit is visible.
+async fn who_follows_misses_nothing_that_is_committed_late<S: Store>(kit: &Kit<S>) -> Outcome {
+    let store = kit.make().await;
+    let (finished, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Answers::new())));
+    let follower = |_| -> BoxFuture<'static, Outcome> {
+        let (store, answers, finished) = (store.clone(), answers.clone(), finished.clone());
+        Box::pin(async move {
+            let mut head = Head::EMPTY;
+            loop {
+                let last_round = finished.load(Ordering::Acquire);
+                // A hint may never come.
+                let mut hint = pin!(store.wait(head.size));
+                std::future::poll_fn(|context| Poll::Ready(hint.as_mut().poll(context).is_ready())).await;
+                let read = ok("read", store.read(head.size, 50).await)?;
+                for bytes in &read {
+                    let entry = Entry::parse(bytes.clone())
+                        .map_err(|fault| Stop::Failed(format!("what is read is no entry: {fault}")))?;
+                    same("what follows", &Head { size: entry.seq(), leaf: entry.prev() }, &head)?;
+                    head = entry.head();
+                }
+                lock(&answers).seen(head.size - read.len() as u64, &read);
+                if last_round && read.is_empty() {
+                    return Ok(());
+                }
+                pause().await;
+            }
+        })
+    };
+    let writers = writing(kit, &store, &answers, 4, 20, &finished);
+    for task in join(&kit.spawn, (0..2).map(follower).chain([writers])).await {
+        task.ok_or_else(|| Stop::Failed("a task panicked".into()))??;
+    }
+    let answers = lock(&answers).clone();
+    let read = kept(&*store, &answers).await?;
+    same("the number of entries that followers were given", &answers.shown(), &read.len())
+}
+
+/// Somebody's report or backup, a transaction that stays open for hours: a reader who shows only what is older than every open transaction, which
+/// is the usual cure for the case before, stands still meanwhile.
+async fn what_others_do_in_the_database_holds_up_nothing<S: Store>(kit: &Kit<S>) -> Outcome {
+    let Some(begin) = &kit.beside else {
+        return Err(Stop::Skipped("the kit was not told what others do in the database"));
+    };
+    let store = kit.make().await;
+    let (mut author, mut entries) = (Author::new(1), Vec::new());
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        let batch = author.batch(entries.last().map_or(Head::EMPTY, Entry::head), 3);
+        ok("append", store.append(batch.clone()).await)?;
+        entries.extend_from_slice(batch.entries());
+        same("the head", &ok("head", store.head().await)?, &batch.head())?;
+        same_entries(&everything(&*store).await?, &entries)?;
+        let found =
+            ok("find", store.find(batch.entries()[0].signed().digest()).await)?.map(|found| found.seq);
+        same("the position found", &found, &Some(batch.expected().size))?;
+        others.push(begin(store.clone()).await);
+    }
+    drop(others);
+    same_entries(&everything(&*store).await?, &entries)
+}
+
+/// Half an entry behind the last whole one, after a crash in the middle of an append: etcd issues 5230 and 6515. It is not served, nothing that was
+/// acknowledged is cut with it, and who tries again is not kept from it.
+async fn a_torn_append_leaves_whole_entries<S: Store>(kit: &Kit<S>) -> Outcome {
+    let Some(tear) = &kit.tear else {
+        return Err(Stop::Skipped("the kit was not told what a crash leaves of an append"));
+    };
+    let mut store = kit.make().await;
+    let (mut author, mut answers, mut head) = (Author::new(1), Answers::new(), Head::EMPTY);
+    for count in [1, 2, 4] {
+        let batch = author.batch(head, 2);
+        answers.submitted(&batch);
+        let answer = store.append(batch.clone()).await;
+        answers.answered(&batch, &answer);
+        ok("append", answer)?;
+        let torn = author.batch(batch.head(), count);
+        answers.submitted(&torn);
+        store = Arc::new(tear(store, torn.clone()).await);
+        kept(&*store, &answers).await?;
+        let again = store.append(torn.clone()).await;
+        answers.answered(&torn, &again);
+        same("the outcome", &ok("append", again)?, &torn.head())?;
+        kept(&*store, &answers).await?;
+        head = torn.head();
+    }
+    Ok(())
 }
 
 /// The high-water mark against restored backups goes back, or is not what was handed over.
@@ -459,19 +570,24 @@ async fn snapshots_are_the_newest_set_that_is_not_too_new<S: Store>(kit: &Kit<S>
 async fn what_was_acknowledged_is_there_after_a_kill<S: Store>(kit: &Kit<S>) -> Outcome {
     let Some(reopen) = &kit.reopen else { return Err(Stop::Skipped("the kit was not told how to reopen")) };
     let mut store = kit.make().await;
-    let mut author = Author::new(1);
+    let (mut author, mut answers) = (Author::new(1), Answers::new());
     let mut entries: Vec<Entry> = Vec::new();
     for count in [1, 4, 9] {
         let batch = author.batch(entries.last().map_or(Head::EMPTY, Entry::head), count);
-        ok("append", store.append(batch.clone()).await)?;
+        answers.submitted(&batch);
+        let answer = store.append(batch.clone()).await;
+        answers.answered(&batch, &answer);
+        ok("append", answer)?;
         entries.extend_from_slice(batch.entries());
-        let checkpoint = note(&entries, 1);
-        ok("put_checkpoint", store.put_checkpoint(batch.head().size, checkpoint.clone()).await)?;
+        let (size, checkpoint) = (batch.head().size, note(&entries, 1));
+        ok("put_checkpoint", store.put_checkpoint(size, checkpoint.clone()).await)?;
+        answers.checkpoint_put(size, checkpoint, true);
         store = Arc::new(reopen(store).await);
-        same_entries(&everything(&*store).await?, &entries)?;
+        let read = kept(&*store, &answers).await?;
+        same("the number of entries", &read.len(), &entries.len())?;
         same("the head", &ok("head", store.head().await)?, &batch.head())?;
-        let kept = ok("checkpoint", store.checkpoint().await)?;
-        same("the checkpoint", &kept, &Some(checkpoint))?;
+        let there = ok("checkpoint", store.checkpoint().await)?;
+        none(&answers.check_checkpoint(there.as_deref(), read.len() as u64))?;
         let digest = batch.entries()[0].signed().digest();
         let found = ok("find", store.find(digest).await)?.map(|found| found.seq);
         same("the position found", &found, &Some(batch.entries()[0].seq()))?;
@@ -510,20 +626,72 @@ async fn what_was_kept_is_not_older_after_a_kill<S: Store>(kit: &Kit<S>) -> Outc
     same("the checkpoint", &ok("checkpoint", store.checkpoint().await)?, &Some(over(7)))
 }
 
+/// Given to a reader, and gone with the process that had not made it durable yet: Kafka KAFKA-10101.
+async fn what_a_reader_was_shown_is_there_after_a_kill<S: Store>(kit: &Kit<S>) -> Outcome {
+    let Some(reopen) = &kit.reopen else { return Err(Stop::Skipped("the kit was not told how to reopen")) };
+    let mut store = kit.make().await;
+    let (mut author, mut answers) = (Author::new(1), Answers::new());
+    for polls in 0..6 {
+        let batch = author.batch(ok("head", store.head().await)?, 3);
+        answers.submitted(&batch);
+        {
+            let mut append = pin!(store.append(batch.clone()));
+            for _ in 0..polls {
+                let polled = std::future::poll_fn(|context| Poll::Ready(append.as_mut().poll(context))).await;
+                answers.seen(0, everything(&*store).await?);
+                if let Poll::Ready(answer) = polled {
+                    answers.answered(&batch, &answer);
+                    // What was asked for before the kill may have come first.
+                    if !matches!(answer, Err(AppendError::Conflict { .. })) {
+                        ok("append", answer)?;
+                    }
+                    break;
+                }
+                pause().await;
+            }
+        }
+        store = Arc::new(reopen(store).await);
+        kept(&*store, &answers).await?;
+    }
+    Ok(())
+}
+
+/// So many writers beside each other, under a task that tells when all are done.
+fn writing<S: Store>(
+    kit: &Kit<S>,
+    store: &Arc<S>,
+    answers: &Arc<Mutex<Answers>>,
+    writers: u8,
+    batches: usize,
+    finished: &Arc<AtomicBool>,
+) -> BoxFuture<'static, Outcome> {
+    let (spawn, finished) = (kit.spawn.clone(), finished.clone());
+    let writer = |number| -> BoxFuture<'static, Outcome> {
+        Box::pin(write(store.clone(), answers.clone(), number, batches))
+    };
+    let writers: Vec<_> = (0..writers).map(writer).collect();
+    Box::pin(async move {
+        let written = join(&spawn, writers).await;
+        finished.store(true, Ordering::Release);
+        written
+            .into_iter()
+            .try_for_each(|written| written.unwrap_or_else(|| Err(Stop::Failed("a writer panicked".into()))))
+    })
+}
+
 /// Appends as a recorder does: a lost race is followed by another attempt behind the head that won.
-async fn write<S: Store>(store: Arc<S>, number: u8, batches: usize) -> Result<Vec<Entry>, Stop> {
+async fn write<S: Store>(store: Arc<S>, answers: Arc<Mutex<Answers>>, number: u8, batches: usize) -> Outcome {
     let mut author = Author::new(number);
-    let mut acknowledged = Vec::new();
     for round in 0..batches {
         let statements: Vec<_> = (0..=round % 3).map(|_| author.statement()).collect();
         let mut head = ok("head", store.head().await)?;
         loop {
             let batch = Batch::new(chain(head, &statements)).expect("chained, and not empty");
-            match store.append(batch.clone()).await {
-                Ok(_) => {
-                    acknowledged.extend_from_slice(batch.entries());
-                    break;
-                }
+            lock(&answers).submitted(&batch);
+            let answer = store.append(batch.clone()).await;
+            lock(&answers).answered(&batch, &answer);
+            match answer {
+                Ok(_) => break,
                 Err(AppendError::Conflict { actual, .. }) if actual == head => {
                     return Err(Stop::Failed(format!("a conflict names the very head {head:?} it refuses")));
                 }
@@ -534,7 +702,18 @@ async fn write<S: Store>(store: Arc<S>, number: u8, batches: usize) -> Result<Ve
         }
         pause().await;
     }
-    Ok(acknowledged)
+    Ok(())
+}
+
+/// All that is there, where that is what the answers say.
+async fn kept<S: Store>(store: &S, answers: &Answers) -> Result<Vec<EntryBytes>, Stop> {
+    let read = everything(store).await?;
+    none(&answers.check(&read))?;
+    Ok(read)
+}
+
+fn none(findings: &[Finding]) -> Outcome {
+    findings.first().map_or(Ok(()), |finding| Err(Stop::Failed(finding.to_string())))
 }
 
 /// Lets other tasks of a runtime have their turn.
