@@ -20,12 +20,13 @@ mod service;
 use std::error::Error;
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use countersign::core::id::LedgerId;
+use countersign::core::note::SignedNote;
 use countersign::ledger::{Follow, Ledger, Recorder};
 use countersign::store::Store as _;
 use countersign::stores::{Address, Options, open};
@@ -59,6 +60,9 @@ struct Args {
     /// Serve no other ledger than this
     #[arg(long)]
     ledger_id: Option<LedgerId>,
+    /// Serve only what continues this checkpoint, which is kept elsewhere: a store that was put back to an older state is refused
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -66,14 +70,19 @@ async fn main() -> ExitCode {
     match run(Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("axum_service: {error}");
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                eprintln!("  because {error}");
-                cause = error.source();
-            }
+            log(&*error);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Says what went wrong, and what caused it, to whoever runs the service.
+fn log(error: &(dyn Error + 'static)) {
+    eprintln!("axum_service: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("  because {error}");
+        cause = error.source();
     }
 }
 
@@ -109,12 +118,16 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
 async fn start(args: &Args) -> Result<Service, Box<dyn Error>> {
     let address = Address::parse(&args.store)?;
     let max_age = Duration::from_secs(args.max_age);
+    let floor = args.checkpoint.as_deref().map(read_checkpoint).transpose()?;
     let Some(key) = &args.key else {
         let store = open(&address, &Options::new().existing().read_only()).await?;
         let durability = store.durability();
         let mut follow = Follow::new();
         if let Some(id) = &args.ledger_id {
             follow = follow.ledger_id(id.clone());
+        }
+        if let Some(floor) = floor {
+            follow = follow.floor(floor);
         }
         let replica = Ledger::follow_with(store, follow).await?;
         return Ok(Service { replica, ledger: None, durability, max_age });
@@ -125,8 +138,17 @@ async fn start(args: &Args) -> Result<Service, Box<dyn Error>> {
     if let Some(id) = &args.ledger_id {
         recorder = recorder.ledger_id(id.clone());
     }
+    if let Some(floor) = floor {
+        recorder = recorder.floor(floor);
+    }
     let ledger = Ledger::open(store, recorder).await?;
     Ok(Service { replica: (*ledger).clone(), ledger: Some(ledger), durability, max_age })
+}
+
+fn read_checkpoint(path: &Path) -> Result<SignedNote, Box<dyn Error>> {
+    let name = path.display();
+    let bytes = std::fs::read(path).map_err(|error| format!("`{name}` can not be read: {error}"))?;
+    SignedNote::parse(&bytes).map_err(|error| format!("`{name}` is no checkpoint: {error}").into())
 }
 
 /// Completes at ctrl-c or SIGTERM. From this call on neither ends the process by itself.

@@ -206,7 +206,11 @@ impl Problem {
                 Self::later("outcome_unknown", format_args!("{error}: submit the same again"))
             }
             SubmitError::Busy => Self::later("busy", error),
-            error => Self::later("not_recorded", error),
+            error => {
+                // What is wrong with the store is for whoever runs the service, not for whoever asks it.
+                crate::log(&error);
+                Self::later("not_recorded", error)
+            }
         }
     }
 

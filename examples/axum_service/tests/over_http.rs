@@ -9,12 +9,14 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use countersign::core::checkpoint::Checkpoint;
+use countersign::core::digest::NodeHash;
 use countersign::core::event::*;
 use countersign::core::id::{Process, Resource, Role};
 use countersign::core::key::SignerKey as _;
@@ -106,6 +108,15 @@ impl Company {
             let store = open(&self.address.parse().unwrap(), &Options::new().read_only()).await.unwrap();
             Ledger::follow_with(store, Follow::new().from_genesis()).await.unwrap().current()
         })
+    }
+
+    /// A checkpoint of the recorder over an entry more than there is, as somebody has it whose store was put back.
+    fn checkpoint_over_more(&self) -> Vec<u8> {
+        let view = self.view();
+        let ledger = view.state().ledger_id().unwrap();
+        let root = NodeHash::new([7; 32]);
+        let over = Checkpoint::new(ledger.as_str(), view.head().size + 1, root).unwrap();
+        over.sign(&key("service:recorder")).unwrap().to_string().into_bytes()
     }
 
     /// Holds receipts against the entries, and the checkpoint against how many there are.
@@ -201,11 +212,17 @@ impl Service {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim_end().strip_prefix("listening on ").map(str::to_owned);
         let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(DEADLINE));
+        let stdout = child.stdout.take().unwrap();
         let mut service = Self { child, url: String::new(), agent: agent.build().new_agent() };
+        let (says, said) = mpsc::channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            let read = BufReader::new(stdout).read_line(&mut line);
+            says.send(read.map(|_| line))
+        });
+        let line = said.recv_timeout(DEADLINE).expect("it starts in time").unwrap();
+        let url = line.trim_end().strip_prefix("listening on ").map(str::to_owned);
         service.url = url.expect("it says where it listens");
         service
     }
@@ -529,6 +546,18 @@ fn what_it_is_started_with_is_refused_by_name_and_without_passwords() {
     };
     let told = refused(&["--store", "postgres://ann:hunter2@/#No Such Name", "--key", key]);
     assert!(told.starts_with("axum_service: "), "{told}");
+    // Of a ledger that was put back to an older state somebody has a checkpoint over more.
+    let kept = company.key.with_file_name("kept.checkpoint");
+    let [larger, wrong] = [company.checkpoint_over_more(), b"no checkpoint\n".to_vec()];
+    for (note, says) in [(larger, "checkpoint"), (wrong, "is no checkpoint")] {
+        fs::write(&kept, note).unwrap();
+        for role in [&["--key", key][..], &["--follow"][..]] {
+            let told = refused(
+                &[&["--store", &company.address, "--checkpoint", kept.to_str().unwrap()], role].concat(),
+            );
+            assert!(told.contains(says), "{told}");
+        }
+    }
     let told = refused(&["--store", "file:/nowhere", "--key", key]);
     assert!(told.contains("/nowhere"), "{told}");
     fs::set_permissions(&company.key, fs::Permissions::from_mode(0o640)).unwrap();
