@@ -1,10 +1,13 @@
 //! Keeps docs/requirements.md true: each requirement with the codes that enforce it and the scenarios that name it.
 
+mod sources;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use countersign::projection::governance::RefusalCode;
+use sources::{rust_files, tests_in};
 
 const FIRST: u32 = 1;
 const LAST: u32 = 120;
@@ -24,45 +27,21 @@ fn scenario_files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("the folder is there") {
-        let path = entry.expect("a readable folder").path();
-        if path.is_dir() {
-            rust_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
 /// Tests in Rust by the requirement that their documentation begins with: `/// R092: ...`, then `#[test]`, then the function.
 fn tests() -> BTreeMap<String, Vec<String>> {
-    let mut files = Vec::new();
-    for folder in ["crates", "tests"] {
-        rust_files(&root().join(folder), &mut files);
-    }
+    let number = |line: &str| {
+        let (first, _) = line.split_once(": ")?;
+        let digits = first.strip_prefix('R')?;
+        (digits.len() == 3 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| first.to_owned())
+    };
+    let mut files = [rust_files(&root().join("crates")), rust_files(&root().join("tests"))].concat();
     files.sort();
     let mut named: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for file in files {
         let text = fs::read_to_string(&file).expect("a readable file");
-        let mut number: Option<&str> = None;
-        let mut is_test = false;
-        for line in text.lines().map(str::trim_start) {
-            let is_named = |text: &str| {
-                text.len() == 4 && text.starts_with('R') && text[1..].bytes().all(|b| b.is_ascii_digit())
-            };
-            if let Some((first, _)) = line.strip_prefix("/// ").and_then(|line| line.split_once(": "))
-                && is_named(first)
-            {
-                number = Some(first);
-            } else if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
-                is_test = true;
-            } else if let Some(function) = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ") {
-                if let (Some(number), true) = (number, is_test) {
-                    let name = function.split('(').next().unwrap_or_default();
-                    named.entry(number.to_owned()).or_default().push(name.to_owned());
-                }
-                (number, is_test) = (None, false);
+        for test in tests_in(&text) {
+            if let Some(number) = test.documentation.iter().rev().find_map(|line| number(line)) {
+                named.entry(number).or_default().push(test.name.to_owned());
             }
         }
     }

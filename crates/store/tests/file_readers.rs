@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use common::{TempDir, batch, bytes, entries, entries_of, everything, lines, note};
+use common::{TempDir, add, batch, bytes, entries, entries_of, everything, lines, note};
 use countersign_core::entry::{Entry, Head};
 use countersign_store::file::{FileReader, FileStore, OpenError, Options};
 use countersign_store::vfs::{Access, DirEntry, Metadata, RealVfs, Vfs};
@@ -71,7 +71,7 @@ async fn a_reader_goes_on_through_a_recovery_and_through_a_new_file_in_the_place
         store.append(batch(&all[..2])).await.unwrap();
         FileReader::open(dir.ledger()).unwrap()
     };
-    fs::OpenOptions::new().append(true).open(dir.segment(0)).unwrap().write_all(b"torn").unwrap();
+    add(&dir.segment(0), b"torn");
     // An empty segment is removed and made anew by each writer that opens it.
     for part in [&all[2..3], &all[3..4], &all[4..5]] {
         let store = Options::new().segment_size(0).open(dir.ledger()).unwrap();
@@ -93,7 +93,7 @@ async fn a_copy_without_the_word_of_a_writer_is_synced_and_shown_whole() {
         store.put_checkpoint(4, note(&all[..4])).await.unwrap();
     }
     fs::remove_file(dir.ledger().join("head")).unwrap();
-    fs::OpenOptions::new().append(true).open(last_segment(&dir)).unwrap().write_all(b"torn").unwrap();
+    add(&last_segment(&dir), b"torn");
     let reader = FileReader::open(dir.ledger()).unwrap();
     assert_eq!(everything(&reader).await, bytes(&all));
 }

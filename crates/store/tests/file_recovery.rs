@@ -6,10 +6,8 @@
 mod common;
 
 use std::fs;
-use std::io::Write as _;
-use std::path::Path;
 
-use common::{TempDir, batch, bytes, entries, everything, lines, note};
+use common::{TempDir, add, batch, bytes, entries, everything, lines, names, note};
 use countersign_core::entry::Entry;
 use countersign_store::Store as _;
 use countersign_store::file::{Cut, Evidence, FileStore, LineFault, OpenError, Options};
@@ -30,17 +28,6 @@ async fn ledger(name: &str, entries: &[Entry], anchored: usize) -> TempDir {
 /// After a loss of power: what was never synced is not there.
 fn lose_head(dir: &TempDir) {
     let _ = fs::remove_file(dir.ledger().join("head"));
-}
-
-fn add(path: &Path, bytes: &[u8]) {
-    fs::OpenOptions::new().append(true).open(path).unwrap().write_all(bytes).unwrap();
-}
-
-fn names(path: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
 }
 
 #[tokio::test]

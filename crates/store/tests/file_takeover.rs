@@ -32,17 +32,13 @@ mod takeover {
     use countersign_store::{Batch, Store as _};
     use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
-    use crate::common::{TempDir, everything};
+    use crate::common::{TempDir, block_on, everything};
 
     /// Set for the writer that is stopped: its directory.
     pub(crate) const CHILD: &str = "COUNTERSIGN_TAKEOVER_DIR";
     /// How many batches the first writer appends at most before it gives up being stopped.
     const MOST: usize = 20_000;
     const SEGMENT_SIZE: u64 = 20_000;
-
-    fn block_on<T>(future: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
-    }
 
     pub(crate) fn run() {
         let rounds = if is_soak() { 200 } else { 10 };

@@ -10,7 +10,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use common::{TempDir, batch, bytes, entries, entries_of, everything, note};
+use common::{TempDir, batch, block_on, bytes, entries, entries_of, everything, note};
 use countersign_core::entry::Entry;
 use countersign_store::file::{FileStore, OpenError, Options};
 use countersign_store::vfs::sim::SimVfs;
@@ -274,10 +274,6 @@ async fn f11_a_checkpoint_of_another_writer_is_not_replaced() {
 }
 
 /// Waits for a future on this thread.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
-}
-
 type Turn = Box<dyn FnOnce() + Send>;
 
 /// Before which call somebody else has a turn.

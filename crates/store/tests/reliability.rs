@@ -1,51 +1,36 @@
 //! Keeps docs/reliability.md and docs/threat-model.md true: every fault and every adversary has a row, and every test that they name
 //! exists.
 
+#[path = "../../../tests/sources/mod.rs"]
+mod sources;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use sources::{rust_files, tests_in};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The names of all functions with the attribute of a test, in all source files, and of the kit's cases.
-fn functions(folder: &Path, found: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).expect("the folder is there") {
-        let path = entry.expect("a readable folder").path();
-        if path.is_dir() {
-            if path.file_name().is_none_or(|name| name != "target") {
-                functions(&path, found);
-            }
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path).expect("a readable file");
-            let cases = text.split_once("\ncases! {\n").and_then(|(_, rest)| rest.split_once('}'));
-            found.extend(cases.iter().flat_map(|(names, _)| names.split_whitespace()).map(str::to_owned));
-            let mut is_test = false;
-            for line in text.lines().map(str::trim_start) {
-                if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
-                    is_test = true;
-                } else if let Some(function) = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ")
-                {
-                    if is_test {
-                        found.extend(function.split(['(', '<']).next().map(str::to_owned));
-                    }
-                    is_test = false;
-                }
-            }
-        }
-    }
+/// The cases of the kit in a source file.
+fn cases_in(text: &str) -> impl Iterator<Item = &str> {
+    let cases = text.split_once("\ncases! {\n").and_then(|(_, rest)| rest.split_once('}'));
+    cases.into_iter().flat_map(|(names, _)| names.split_whitespace())
 }
 
 fn page(name: &str) -> String {
     fs::read_to_string(root().join("docs").join(name)).expect("the page is there")
 }
 
-/// The names of all tests, and of all scenario files.
+/// The names of all tests, of the kit's cases, and of all scenario files.
 fn tests() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for folder in ["crates", "examples", "tests"] {
-        functions(&root().join(folder), &mut found);
+    for file in ["crates", "examples", "tests"].iter().flat_map(|folder| rust_files(&root().join(folder))) {
+        let text = fs::read_to_string(&file).expect("a readable file");
+        found.extend(tests_in(&text).into_iter().map(|test| test.name.to_owned()));
+        found.extend(cases_in(&text).map(str::to_owned));
     }
     for folder in ["attacks", "requirements", "rules"] {
         let files = fs::read_dir(root().join("tests/scenarios").join(folder)).expect("the folder is there");
@@ -56,7 +41,7 @@ fn tests() -> BTreeSet<String> {
 }
 
 /// What stands between backticks in a line and is the name of a test.
-fn tests_in(line: &str) -> impl Iterator<Item = &str> {
+fn names_in(line: &str) -> impl Iterator<Item = &str> {
     let is_name = |text: &&str| text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
     line.split('`').skip(1).step_by(2).filter(is_name)
 }
@@ -69,8 +54,8 @@ fn every_test_that_is_named_exists() {
         let rows = page.lines().filter(|line| line.starts_with("| "));
         // Of the other page, other names stand between backticks too, none of them with an underscore.
         let named: Vec<&str> = match name {
-            "threat-model.md" => rows.flat_map(|row| tests_in(last_cell(row))).collect(),
-            _ => page.lines().flat_map(tests_in).filter(|name| name.contains('_')).collect(),
+            "threat-model.md" => rows.flat_map(|row| names_in(last_cell(row))).collect(),
+            _ => page.lines().flat_map(names_in).filter(|name| name.contains('_')).collect(),
         };
         assert!(named.len() > 40, "docs/{name} is not what it was");
         let missing: Vec<_> = named.iter().filter(|name| !found.contains(**name)).collect();
@@ -93,7 +78,7 @@ fn every_adversary_and_every_attack_names_its_tests() {
     {
         if !row.ends_with("| tests |") {
             rows += 1;
-            assert!(tests_in(last_cell(row)).next().is_some(), "names no test: {row}");
+            assert!(names_in(last_cell(row)).next().is_some(), "names no test: {row}");
         }
     }
     assert!(rows > 20, "the tables are not where they were");
@@ -108,6 +93,6 @@ fn every_fault_and_every_invariant_has_a_test_or_says_not_yet() {
         let mut rows = page.lines().filter(|line| line.starts_with(&start));
         let row = rows.next().unwrap_or_else(|| panic!("{name} has no row"));
         assert!(rows.next().is_none(), "{name} has two rows");
-        assert!(tests_in(last_cell(row)).next().is_some() || row.contains("not yet"), "{name} names no test");
+        assert!(names_in(last_cell(row)).next().is_some() || row.contains("not yet"), "{name} names no test");
     }
 }
