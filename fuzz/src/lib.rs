@@ -3,5 +3,6 @@
 pub mod damage;
 pub mod recovery;
 pub mod seeds;
+pub mod snapshots;
 pub mod targets;
 pub mod verifying;

@@ -11,7 +11,8 @@ fn main() -> io::Result<()> {
     let golden = countersign_fuzz::seeds::seeds(&fuzz.join("../tests/golden"))?;
     let recovery = numbered("recovery", countersign_fuzz::recovery::seeds());
     let verify = numbered("verify", countersign_fuzz::verifying::seeds());
-    for (target, name, bytes) in golden.into_iter().chain(recovery).chain(verify) {
+    let snapshot = numbered("snapshot", countersign_fuzz::snapshots::seeds());
+    for (target, name, bytes) in golden.into_iter().chain(recovery).chain(verify).chain(snapshot) {
         let folder = fuzz.join("corpus").join(target);
         std::fs::create_dir_all(&folder)?;
         std::fs::write(folder.join(name), bytes)?;
