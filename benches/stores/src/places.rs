@@ -45,14 +45,18 @@ impl Places {
         let pool = PgPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(120));
         let pool = pool.connect(&self.url()).await?;
         let ledger = LedgerName::new(name)?;
-        // What is scanned comes from the objects, not from what a writer happens to have in memory.
-        let bucket = BucketOptions::new().keep(0);
         Ok(vec![
             ("file", AnyStore::new(FileStore::open(self.at(&format!("{name}.ledger")))?)),
             ("SQLite", AnyStore::new(SqliteStore::open(self.at("access.db"), &ledger)?)),
             ("PostgreSQL", AnyStore::new(PostgresStore::open(&pool, name).await?)),
-            ("bucket", AnyStore::new(bucket.open(self.objects.clone(), name).await?)),
+            ("bucket", AnyStore::new(BucketOptions::new().open(self.objects.clone(), name).await?)),
         ])
+    }
+
+    /// The bucket opened anew for reading, with nothing of it in memory.
+    pub(crate) async fn bucket(&self, name: &str) -> Result<AnyStore, BoxError> {
+        let bucket = BucketOptions::new().keep(0);
+        Ok(AnyStore::new(bucket.open_read_only(self.objects.clone(), name).await?))
     }
 
     /// The same kinds, bare.
