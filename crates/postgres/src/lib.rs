@@ -18,6 +18,7 @@
 
 mod error;
 mod ledger;
+mod listener;
 mod options;
 mod schema;
 mod session;

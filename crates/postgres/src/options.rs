@@ -161,27 +161,28 @@ impl Options {
         check_name(ledger)?;
         let options = (*pool.connect_options()).clone();
         let connecting = connect(&options, self.limits.lock_timeout);
-        let mut connection = within(self.limits.patience, connecting).await?;
-        let durability = check_durability(&mut connection, self.least).await?;
+        let mut session = within(self.limits.patience, connecting).await?;
+        let durability = check_durability(&mut session, self.least).await?;
+        let connection = &mut session.connection;
         if self.migrate {
-            let found = version(&mut connection, &self.schema).await?;
+            let found = version(connection, &self.schema).await?;
             // Nobody who asks for what is there already has it made in a database of others.
             if found < SCHEMA_VERSION && (self.make || found > 0) {
-                migrate(&mut connection, &self.schema).await?;
+                migrate(connection, &self.schema).await?;
             }
         }
-        self.check_schema(&mut connection).await?;
+        self.check_schema(connection).await?;
         if self.make {
             let sql = "INSERT INTO {schema}.ledgers (name) SELECT $1 \
                 WHERE NOT EXISTS (SELECT FROM {schema}.ledgers WHERE name = $1) ON CONFLICT (name) DO NOTHING";
-            sqlx::query(AssertSqlSafe(self.schema.fill(sql))).bind(ledger).execute(&mut connection).await?;
+            sqlx::query(AssertSqlSafe(self.schema.fill(sql))).bind(ledger).execute(&mut *connection).await?;
         }
-        let table = self.find_ledger(&mut connection, ledger).await?;
+        let table = self.find_ledger(connection, ledger).await?;
         if self.take_over {
             let sql = self.schema.fill("UPDATE {schema}.ledgers SET epoch = epoch + 1 WHERE id = $1");
-            sqlx::query(AssertSqlSafe(sql)).bind(table.id()).execute(&mut connection).await?;
+            sqlx::query(AssertSqlSafe(sql)).bind(table.id()).execute(&mut *connection).await?;
         }
-        let (head, epoch) = check(&table, &mut connection).await?;
+        let (head, epoch) = check(&table, connection).await?;
         let shared = self.share(pool, table, durability, head);
         let (jobs, queue) = mpsc::unbounded_channel();
         let writer = Writer {
@@ -189,7 +190,7 @@ impl Options {
             options,
             lock_timeout: self.limits.lock_timeout,
             epoch,
-            connection: Some(connection),
+            session: Some(session),
         };
         tokio::spawn(writer.run(queue));
         Ok(PostgresStore { shared, writer: Some(WriterHandle { jobs, epoch }) })

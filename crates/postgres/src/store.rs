@@ -26,8 +26,9 @@ use crate::writer::{Job, Work};
 /// others are told [`AppendError::Conflict`].
 ///
 /// What it acknowledges is [`Durability::LocalSync`], or [`Durability::QuorumSync`] where the server waits for synchronous standbys
-/// (`synchronous_standby_names` is set, and `synchronous_commit` is `on` or `remote_apply`). It never acknowledges less: where the
-/// server's settings are weakened while it is open, appends are refused.
+/// (`synchronous_standby_names` is set, and `synchronous_commit` is `on` or `remote_apply`) and warnings of `tracing` are not compiled out,
+/// by which alone it learns that such a wait was cancelled. It never acknowledges less: where the server's settings are weakened while it is
+/// open, appends are refused.
 #[derive(Clone)]
 pub struct PostgresStore {
     pub(crate) shared: Arc<Shared>,

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::error::{OpenError, refused, unavailable};
 use crate::ledger::{Terms, position};
-use crate::session::{check_durability, connect};
+use crate::session::{Session, check_durability, connect};
 use crate::store::Shared;
 
 /// The pause after the first attempt to connect that fails; each further one is twice as long.
@@ -36,7 +36,7 @@ pub(crate) struct Writer {
     pub(crate) lock_timeout: Duration,
     pub(crate) epoch: i64,
     /// None after it was lost, or something happened on it that nobody knows the end of.
-    pub(crate) connection: Option<PgConnection>,
+    pub(crate) session: Option<Session>,
 }
 
 impl Writer {
@@ -56,41 +56,52 @@ impl Writer {
                 }
             }
         }
-        if let Some(connection) = self.connection {
-            let _ = connection.close().await;
+        if let Some(session) = self.session {
+            let _ = session.connection.close().await;
         }
     }
 
     async fn append(&mut self, batch: &Batch, until: Instant) -> Result<(), AppendError> {
-        let mut connection = self.connected(until).await?;
+        let mut session = self.connected(until).await?;
         let terms = Terms {
             epoch: self.epoch,
             least: self.shared.durability,
             acknowledged: self.shared.acknowledged(),
         };
-        let appending = self.shared.table.append(&mut connection, batch, terms);
-        let answer = match timeout_at(until, appending).await {
+        let appending = self.shared.table.append(&mut session.connection, batch, terms);
+        let appending = async {
+            match &session.listener {
+                Some(listener) => listener.hear(appending).await,
+                None => (appending.await, false),
+            }
+        };
+        let (answer, is_warned) = match timeout_at(until, appending).await {
             Ok(answer) => answer,
-            Err(late) => Err(AppendError::OutcomeUnknown(late.into())),
+            Err(late) => (Err(AppendError::OutcomeUnknown(late.into())), false),
         };
         // What is said next on a session that broke off might answer an earlier question.
         if is_whole(&answer) {
-            self.connection = Some(connection);
+            self.session = Some(session);
+        }
+        if is_warned {
+            // As where a wait for a standby is cancelled, and the server reports a commit that no standby has.
+            answer?;
+            return Err(AppendError::OutcomeUnknown("the server warned of something".into()));
         }
         answer
     }
 
     /// As [`countersign_store::Store::put_checkpoint`].
     async fn put_checkpoint(&mut self, size: u64, note: &[u8], until: Instant) -> Result<(), StoreError> {
-        let mut connection = self.connected(until).await?;
-        let putting = self.put(&mut connection, size, note);
+        let mut session = self.connected(until).await?;
+        let putting = self.put(&mut session.connection, size, note);
         let answer = match timeout_at(until, putting).await {
             Ok(answer) => answer,
             Err(late) => return Err(StoreError::Unavailable(late.into())),
         };
         match answer {
             Ok(entries) => {
-                self.connection = Some(connection);
+                self.session = Some(session);
                 match entries {
                     Some(entries) => Err(StoreError::Checkpoint { size, entries }),
                     None => Ok(()),
@@ -98,7 +109,7 @@ impl Writer {
             }
             Err(error) => {
                 if refused(&error).is_some() {
-                    self.connection = Some(connection);
+                    self.session = Some(session);
                 }
                 Err(unavailable(error))
             }
@@ -132,22 +143,22 @@ impl Writer {
     }
 
     /// A session, a new one if need be. Nothing was sent where there is none.
-    async fn connected(&mut self, until: Instant) -> Result<PgConnection, StoreError> {
+    async fn connected(&mut self, until: Instant) -> Result<Session, StoreError> {
         if Instant::now() >= until {
             return Err(StoreError::Unavailable("what was to be written before took too long".into()));
         }
-        if let Some(connection) = self.connection.take() {
-            return Ok(connection);
+        if let Some(session) = self.session.take() {
+            return Ok(session);
         }
         let mut pause = FIRST_PAUSE;
         loop {
             let connecting = async {
-                let mut connection = connect(&self.options, self.lock_timeout).await?;
-                check_durability(&mut connection, self.shared.durability).await?;
-                Ok(connection)
+                let mut session = connect(&self.options, self.lock_timeout).await?;
+                check_durability(&mut session, self.shared.durability).await?;
+                Ok(session)
             };
             let error = match timeout_at(until, connecting).await {
-                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Ok(session)) => return Ok(session),
                 Ok(Err(OpenError::Backend(error) | OpenError::Tls(error))) => {
                     StoreError::Unavailable(error.into())
                 }

@@ -28,6 +28,8 @@ impl Two {
         let primary = cluster(test)?;
         let standby = primary.standby();
         primary.set("synchronous_commit", synchronous_commit);
+        // Whatever others want to hear of the server.
+        primary.set("client_min_messages", "error");
         primary.set("synchronous_standby_names", "ANY 1 (standby)");
         primary.wait_for("SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'quorum'");
         Some(Self { primary, standby, schema: new_schema() })
@@ -168,7 +170,14 @@ async fn a_wait_for_a_standby_that_an_operator_ends_is_no_acknowledgement() {
         two.primary.sql(&format!("SELECT pg_terminate_backend(pid) {waiting}"));
         two.primary.wait_for(&format!("SELECT count(*) = 0 {waiting}"));
     };
-    let ends: [(&str, &dyn Fn()); 2] = [
+    let cancel = || {
+        let waiting = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        two.primary.sql(&format!("SELECT pg_cancel_backend(pid) {waiting}"));
+        two.primary.wait_for(&format!("SELECT count(*) = 0 {waiting}"));
+    };
+    let ends: [(&str, &dyn Fn()); 3] = [
+        // The server says that it is done, and warns that no standby may have it.
+        ("the statement is cancelled", &cancel),
         ("the session is ended", &end_sessions),
         ("the standby is taken out of the settings", &|| two.primary.set("synchronous_standby_names", "")),
     ];
@@ -200,7 +209,7 @@ async fn a_wait_for_a_standby_that_an_operator_ends_is_no_acknowledgement() {
     two.primary.stop_immediately();
     two.standby.promote();
     let promoted = options(&two.schema).open(&pool(&two.standby.url()).await, "kit").await.unwrap();
-    assert_eq!(everything(&promoted).await.len(), 4);
+    assert_eq!(everything(&promoted).await.len(), 5);
 }
 
 /// `append_in` leaves the commit to the caller, and the server says of a wait that was ended that it is done.
