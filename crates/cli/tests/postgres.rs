@@ -145,11 +145,12 @@ fn a_copy_goes_to_and_from_a_postgres_database_and_on_where_it_stopped() {
     // It is newer now than its copies, and another one is another history.
     let mut other = World::empty_for(&address(&database, "other"), "postgres-other").found();
     other.assign("auditor", "user:fern", "*");
-    for (from, to) in [(&places[1], &places[0]), (&places[0], &other.ledger())] {
+    let refused = [(&places[1], &places[0], "is newer"), (&places[0], &other.ledger(), "another history")];
+    for (from, to, why) in refused {
         let before = export(to);
         let output = run(&["copy", from, to], b"");
         assert_eq!(output.code, 1, "{}", output.stderr);
-        assert!(output.stderr.contains("another history"), "{}", output.stderr);
+        assert!(output.stderr.contains(why), "{}", output.stderr);
         assert_eq!(export(to), before);
     }
 }
