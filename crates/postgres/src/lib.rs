@@ -19,6 +19,7 @@
 mod error;
 mod ledger;
 mod listener;
+mod notify;
 mod options;
 mod schema;
 mod session;

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use crate::error::OpenError;
 use crate::ledger::{LedgerTable, durability};
+use crate::notify::Ears;
 use crate::schema::{SCHEMA_VERSION, SchemaName, migrate, version};
 use crate::session::{check_durability, check_server, connect};
 use crate::store::{PostgresStore, Shared, WriterHandle};
@@ -36,6 +37,7 @@ pub struct Options {
     make: bool,
     take_over: bool,
     unchecked: bool,
+    notify: bool,
     least: Durability,
     limits: Limits,
 }
@@ -59,6 +61,7 @@ impl Default for Options {
             make: true,
             take_over: false,
             unchecked: false,
+            notify: false,
             least: Durability::LocalSync,
             limits: Limits {
                 patience: Duration::from_secs(30),
@@ -151,6 +154,16 @@ impl Options {
         self
     }
 
+    /// Tells of appended entries by `NOTIFY`, and listens for what others tell on one connection of the pool, so that
+    /// [`countersign_store::Store::wait`] looks at once and not at the next poll. Off by default: transactions that notify are committed one
+    /// after the other, in all databases of the server. Hints alone, which only those give and hear who asked for them; polling finds what is
+    /// missed, as on a standby, where nobody can listen. `append_in` tells nobody.
+    #[must_use]
+    pub fn notify(mut self) -> Self {
+        self.notify = true;
+        self
+    }
+
     /// Opens the ledger `ledger` for writing. The writer has a session of its own, with the pool's connection options.
     ///
     /// To be called within a Tokio runtime, which is to live as long as the store.
@@ -190,6 +203,7 @@ impl Options {
             options,
             lock_timeout: self.limits.lock_timeout,
             epoch,
+            notify: self.notify,
             session: Some(session),
         };
         tokio::spawn(writer.run(queue));
@@ -257,7 +271,8 @@ impl Options {
     }
 
     fn share(&self, pool: &PgPool, table: LedgerTable, durability: Durability, head: Head) -> Arc<Shared> {
-        Arc::new(Shared {
+        Arc::new_cyclic(|shared| Shared {
+            _ears: self.notify.then(|| Ears::listening(pool.clone(), shared.clone(), self.limits.poll)),
             pool: pool.clone(),
             schema: self.schema.clone(),
             table,

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::{OpenError, reading, unavailable};
 use crate::ledger::{Appended, LedgerTable, Terms, position};
+use crate::notify::Ears;
 use crate::options::{Limits, Options};
 use crate::schema::SchemaName;
 use crate::writer::{Job, Work};
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) growth: Growth,
     /// The longest history that was acknowledged here: what stands must continue it.
     pub(crate) acknowledged: Mutex<Head>,
+    /// Hears of entries that others append, where that was asked for.
+    pub(crate) _ears: Option<Ears>,
 }
 
 impl Shared {
@@ -67,7 +70,7 @@ impl Shared {
         self.growth.reached(head.size);
     }
 
-    async fn head(&self) -> Result<Head, StoreError> {
+    pub(crate) async fn head(&self) -> Result<Head, StoreError> {
         let head = self.table.look(&self.pool, 0, self.acknowledged()).await?.head;
         self.growth.reached(head.size);
         Ok(head)

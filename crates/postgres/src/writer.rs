@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::error::{OpenError, refused, unavailable};
 use crate::ledger::{Terms, position};
+use crate::notify::tell;
 use crate::session::{Session, check_durability, connect};
 use crate::store::Shared;
 
@@ -35,6 +36,8 @@ pub(crate) struct Writer {
     pub(crate) options: PgConnectOptions,
     pub(crate) lock_timeout: Duration,
     pub(crate) epoch: i64,
+    /// Whether to tell those who listen.
+    pub(crate) notify: bool,
     /// None after it was lost, or something happened on it that nobody knows the end of.
     pub(crate) session: Option<Session>,
 }
@@ -46,10 +49,14 @@ impl Writer {
             match work {
                 Work::Append(batch, reply) => {
                     let answer = self.append(&batch, until).await;
-                    if answer.is_ok() {
+                    let is_stored = answer.is_ok();
+                    if is_stored {
                         self.shared.acknowledge(batch.head());
                     }
                     let _ = reply.send(answer.map(|()| batch.head()));
+                    if self.notify && is_stored {
+                        self.tell().await;
+                    }
                 }
                 Work::Checkpoint(size, note, reply) => {
                     let _ = reply.send(self.put_checkpoint(size, &note, until).await);
@@ -89,6 +96,15 @@ impl Writer {
             return Err(AppendError::OutcomeUnknown("the server warned of something".into()));
         }
         answer
+    }
+
+    /// Tells those who listen of what is stored, after whoever waits for it has the answer.
+    async fn tell(&mut self) {
+        if let Some(mut session) = self.session.take()
+            && tell(&mut session.connection, &self.shared).await
+        {
+            self.session = Some(session);
+        }
     }
 
     /// As [`countersign_store::Store::put_checkpoint`].

@@ -58,6 +58,50 @@ async fn a_foreign_transaction_that_holds_the_head_is_waited_for_within_a_limit(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asked_to_be_notified_hears_of_entries_long_before_the_next_poll() {
+    let Some(server) = server("who_asked_to_be_notified_hears_of_entries_long_before_the_next_poll") else {
+        return;
+    };
+    let (pool, schema) = (pool(server.url()).await, new_schema());
+    let rarely = || options(&schema).poll(Duration::from_secs(3_600));
+    let writer = rarely().notify().open(&pool, "kit").await.unwrap();
+    let silent = rarely().open(&pool, "kit").await.unwrap();
+    let listener = rarely().notify().open_for_reading(&pool, "kit").await.unwrap();
+    let deaf = rarely().open_for_reading(&pool, "kit").await.unwrap();
+    let hears = |size: u64| tokio::time::timeout(Duration::from_secs(60), listener.wait(size));
+    // It begins to listen when it comes to it: what was told before is for polling to find.
+    let mut author = Author::new(1);
+    let mut head = Head::EMPTY;
+    let mut told = false;
+    while !told {
+        head = writer.append(author.batch(head, 1)).await.unwrap();
+        told = tokio::time::timeout(Duration::from_millis(500), listener.wait(head.size - 1)).await.is_ok();
+        assert!(head.size < 100, "nothing is heard");
+    }
+    for _ in 0..3 {
+        let (heard, appended) = tokio::join!(hears(head.size), writer.append(author.batch(head, 2)));
+        head = appended.unwrap();
+        heard.expect("it is told");
+    }
+    // Nobody else is, and what is told of another ledger wakes nobody.
+    assert!(tokio::time::timeout(Duration::from_millis(300), deaf.wait(0)).await.is_err());
+    let other = rarely().notify().open(&pool, "other").await.unwrap();
+    other.append(Author::new(2).batch(Head::EMPTY, 1)).await.unwrap();
+    head = silent.append(author.batch(head, 1)).await.unwrap();
+    let unheard = tokio::time::timeout(Duration::from_millis(300), listener.wait(head.size - 1)).await;
+    assert!(unheard.is_err());
+    // Its connection is ended, and it listens again.
+    let ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'";
+    assert!(count(&pool, &schema, ended).await > 0);
+    let mut told = false;
+    while !told {
+        head = writer.append(author.batch(head, 1)).await.unwrap();
+        told = tokio::time::timeout(Duration::from_millis(500), listener.wait(head.size - 1)).await.is_ok();
+        assert!(head.size < 200, "nothing is heard again");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_is_ended_is_replaced_and_a_retry_settles_what_is_unknown() {
     let Some(server) = server("a_session_that_is_ended_is_replaced_and_a_retry_settles_what_is_unknown")
     else {
