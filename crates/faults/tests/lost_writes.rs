@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use countersign_core::entry::Entry;
 use countersign_faults::disks::{Disk, EXT4, Kind, Mount, ThinDisk, XFS};
@@ -13,6 +14,8 @@ use countersign_store::conformance::Told;
 use countersign_store::file::FileReader;
 
 const RECORDER: &str = env!("CARGO_BIN_EXE_fault-recorder");
+/// Held while there is a disk in memory: one at a time is enough of it.
+static TURN: Mutex<()> = Mutex::new(());
 /// How often a directory is opened at most until it opens: an error of the disk that nobody was told of yet is told to the first who
 /// asks.
 const OPENINGS: u64 = 3;
@@ -51,6 +54,7 @@ fn f04_what_a_reader_was_shown_after_a_kill_outlives_a_loss_of_power_on_xfs() {
 fn told(kind: Kind) {
     let name = format!("a_write_that_the_disk_can_not_save_on_{}", kind.name);
     let folder = Folder::new(&name);
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let thin = match ThinDisk::new(kind, folder.path()) {
         Ok(thin) => thin,
         Err(why) => return skip(&name, &why),
@@ -100,6 +104,7 @@ fn told_to_nobody(kind: Kind) {
     if !has("strace") {
         return skip(&name, "strace is not installed");
     }
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let thin = match ThinDisk::new(kind, folder.path()) {
         Ok(thin) => thin,
         Err(why) => return skip(&name, &why),

@@ -310,6 +310,21 @@ async fn damage_in_a_sealed_segment_is_named_when_it_is_read() {
     assert_eq!(store.read(3, 3).await.unwrap(), common::bytes(&all[3..6]));
 }
 
+// What is read named the damage, and what is found said that the entry is not there.
+#[tokio::test]
+async fn lines_that_a_sealed_segment_has_too_many_are_named_when_an_entry_is_looked_for() {
+    let all = entries(4);
+    let dir = write("too-many", &all, 2);
+    fs::write(dir.segment(0), lines(&[&all[..3], &all[1..2]].concat())).unwrap();
+    let store = FileStore::open(dir.ledger()).unwrap();
+    assert_eq!(store.head_now(), all[3].head());
+    for entry in &all {
+        let found = store.find(entry.signed().digest()).await;
+        assert!(matches!(found, Err(StoreError::Damaged { seq: 2, .. })), "{found:?}");
+    }
+    assert!(matches!(store.read(0, 1).await, Err(StoreError::Damaged { seq: 2, .. })));
+}
+
 #[tokio::test]
 async fn inspect_tells_what_is_durable_anchored_cut_torn_and_foreign() {
     let all = entries(7);

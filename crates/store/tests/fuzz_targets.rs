@@ -45,7 +45,7 @@ fn no_change_of_a_directory_makes_recovery_lose_or_invent_anything() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let unchanged = (0..recovery::shapes()).map(|shape| vec![shape as u8]);
     let seeds = unchanged.chain(recovery::seeds());
-    let times = if is_soak() { 2_000_000 } else { 10_000 };
+    let times = if is_soak() { 500_000 } else { 10_000 };
     let tally = run(seeds.chain(inputs(times)), recovery::shown, |input| {
         ALLOCATOR.reset_peak_usage();
         let before = ALLOCATOR.current_usage();

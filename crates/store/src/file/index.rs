@@ -253,6 +253,12 @@ fn scan<V: Vfs>(vfs: &V, segment: &Sealed) -> Result<(Vec<Record>, LeafHash), St
             records.push((entry.signed().digest(), index, offset));
         }
     }
+    // An entry behind those that its successor's name leaves it would be looked for in vain.
+    if lines.offset() != segment.size {
+        let detail =
+            format!("`{}` has more lines than {}", segment.path.display(), segment.next - segment.first);
+        return Err(StoreError::Damaged { seq: segment.next, detail });
+    }
     records.sort_unstable();
     records.dedup_by_key(|(digest, ..)| *digest);
     let records =
