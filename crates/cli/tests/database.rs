@@ -180,6 +180,36 @@ fn a_copy_onto_a_damaged_one_says_so_even_where_nothing_is_new() {
 }
 
 #[test]
+fn a_copy_onto_another_history_is_refused_however_long_that_is() {
+    let mut one = World::empty_for_directory("fork-one").found();
+    let founded = one.size();
+    one.assign("auditor", "user:fern", "*");
+    let copy = |from: &str, to: &str| run(&["copy", from, to], b"");
+    let says = format!("another history than what is copied, from entry {founded} on");
+    for kind in ["directory", "sqlite", "jsonl"] {
+        let mut other = World::empty_for_directory(&format!("fork-other-{kind}")).found();
+        // As long as the one, and longer: then nothing is to be written that could fail.
+        for capacity in ["reviewer", "auditor"] {
+            other.assign(capacity, "user:alice", "*");
+            let to = match kind {
+                "directory" => other.ledger(),
+                "sqlite" => format!("sqlite:{}#{capacity}", other.path("fork.db")),
+                _ => other.path(&format!("{capacity}.jsonl")),
+            };
+            if to != other.ledger() {
+                assert_eq!(copy(&other.ledger(), &to).code, 0);
+            }
+            let stood = run(&["export", &to, "-", "-q"], b"").stdout;
+            for output in [copy(&one.ledger(), &to), run(&["import", &one.ledger(), &to], b"")] {
+                assert_eq!(output.code, 1, "{to}: {}", output.stderr);
+                assert!(output.stderr.contains(&says), "{to}: {}", output.stderr);
+            }
+            assert_eq!(run(&["export", &to, "-", "-q"], b"").stdout, stood);
+        }
+    }
+}
+
+#[test]
 fn a_copy_of_another_history_or_of_no_chain_is_refused() {
     let world = history("sqlite-other");
     let copy = |from: &str, to: &str| run(&["copy", from, to], b"");
