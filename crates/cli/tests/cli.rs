@@ -547,6 +547,16 @@ fn nobody_adds_a_signature_that_is_not_asked_for() {
     insta::assert_snapshot!("cosign_refused", shown.join("\n=====\n"));
     assert!(added.code == 0 && added.stderr.contains("signed now by key"), "{}", added.stderr);
     assert_eq!(world.submit(&together).code, 0);
+    // Whose signature is missing, as far as it can be told.
+    let other = registered.replace("books", "other");
+    for (name, with_ledger, says) in
+        [("third.signed", false, "user:erik or user:fern"), ("fourth.signed", true, "user:fern")]
+    {
+        let path = make(name, &other, &["user:erik", "user:fern"]);
+        let added = if with_ledger { checked(&path, &erik) } else { cosign(&path, &erik) };
+        let says = format!("1 signature is still missing, of {says}: ");
+        assert!(added.code == 0 && added.stderr.contains(&says), "{}", added.stderr);
+    }
 }
 
 #[test]

@@ -307,8 +307,8 @@ fn not_a_statement(path: &Path, fault: &countersign_core::fault::Fault) -> Failu
 }
 
 /// Whose signatures a statement waits for: new keys by their ids, cosigners by their names. Where there are signatures of which only
-/// the ledger tells whose they are, and it is not at hand, every cosigner is named.
-fn waits_for(signed: &SignedStatement, state: Option<&State>) -> String {
+/// the ledger tells whose they are, and it is not at hand, every cosigner is named, as one of whom some are missing.
+fn waits_for(signed: &SignedStatement, state: Option<&State>, missing: u64) -> String {
     let statement = signed.statement();
     let has_signed = |key: &KeyId| signed.signatures().iter().any(|part| part.keyid == *key);
     let keys_of =
@@ -316,8 +316,9 @@ fn waits_for(signed: &SignedStatement, state: Option<&State>) -> String {
     let cosigners =
         statement.cosigners.iter().filter(|name| !keys_of(name).iter().any(|key| has_signed(&key.key_id)));
     let new = statement.event.new_keys().into_iter().map(|key| key.key_id()).filter(|key| !has_signed(key));
-    let names = new.map(|key| format!("key {key}")).chain(cosigners.map(ToString::to_string));
-    names.collect::<Vec<_>>().join(", ")
+    let names: Vec<_> =
+        new.map(|key| format!("key {key}")).chain(cosigners.map(ToString::to_string)).collect();
+    names.join(if names.len() as u64 > missing { " or " } else { ", " })
 }
 
 /// Writes a signed statement as one line, and says what it says. A file that is there is only replaced where it is the statement's own.
@@ -334,8 +335,8 @@ fn write(
     let is_counted = !matches!(statement.event, Event::CharterAmended(_) | Event::RecoveryProposed(_));
     let missing = is_counted.then(|| wanted.saturating_sub(signed.signatures().len()) as u64);
     if let Some(missing) = missing.filter(|missing| *missing > 0) {
+        let whose = waits_for(signed, state, missing);
         let missing = count(missing, "signature is", "signatures are");
-        let whose = waits_for(signed, state);
         session.note(&format!("{missing} still missing, of {whose}: `countersign sign --cosign` adds one"));
     }
     let mut line = signed.to_bytes();
