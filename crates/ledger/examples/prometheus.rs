@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use countersign_core::event::{ResourceRegistered, Tier};
 use countersign_core::id::Resource;
-use countersign_ledger::testing::Founded;
+use countersign_ledger::testing::{Founded, ManualClock};
+use countersign_ledger::{Clock as _, SystemClock};
+use countersign_store::MemoryStore;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 
 #[tokio::main]
@@ -29,7 +31,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     countersign_ledger::metrics::describe();
     println!("http://{address}/metrics, for {seconds} seconds");
 
-    let acme = Founded::in_memory().await?;
+    // The clock of the machine, or else nothing would take any time.
+    let now = ManualClock::new(SystemClock::new().wall());
+    let acme = Founded::found(MemoryStore::new(), now, |recorder| recorder.clock(SystemClock::new())).await?;
     let [ada, ben] = &acme.governors;
     for number in 0..seconds * 10 {
         let name = if number % 10 == 9 { "db:books-0".into() } else { format!("db:books-{number}") };

@@ -115,8 +115,9 @@ async fn what_happens_is_counted_and_told() {
     for end in [" code=\"name_taken\"", " code=\"signature\"", " reason=\"closed\""] {
         assert!(told.iter().any(|line| line.ends_with(end)), "{end}: {told:#?}");
     }
-    // Nothing is told under a name that is not promised.
+    // Nothing is told under a name that is not promised, nor of a ledger without one.
     let text = handle.render();
+    assert!(!text.contains("ledger=\"\""), "{text}");
     let names: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let promised: BTreeSet<&str> = ALL.iter().map(|(name, ..)| *name).collect();
