@@ -5,11 +5,13 @@
 mod common;
 
 use common::{TempDir, everything, open};
+use countersign_core::entry::Head;
 use countersign_core::event::{ResourceRegistered, Tier};
 use countersign_core::id::Resource;
 use countersign_ledger::testing::{self, ManualClock};
 use countersign_ledger::{Ledger, Recorder};
-use countersign_store::{Durability, EntryBytes, FileStore, Store};
+use countersign_store::conformance::Author;
+use countersign_store::{AppendError, Durability, EntryBytes, FileStore, Store, StoreError};
 
 const STATEMENTS: u64 = 20;
 
@@ -68,4 +70,28 @@ async fn a_ledger_on_sqlite_has_the_bytes_and_the_checkpoint_of_one_on_files() {
     let checkpoint = database.checkpoint().await.unwrap();
     assert!(checkpoint.is_some());
     assert_eq!(checkpoint, files.checkpoint().await.unwrap());
+}
+
+/// What a file system does that was shut down under a sync which it let succeed: the next read of the file fails (F-24).
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f24_a_commit_behind_which_the_log_can_not_be_read_is_an_unknown_outcome() {
+    let dir = TempDir::new("log");
+    let store = open(&dir.file());
+    let mut author = Author::new(1);
+    let first = author.batch(Head::EMPTY, 2);
+    assert_eq!(store.append(first.clone()).await.unwrap(), first.head());
+    let [log, aside] = ["access.db-wal", "aside"].map(|name| dir.path().join(name));
+    std::fs::rename(&log, &aside).unwrap();
+    let second = author.batch(first.head(), 3);
+    let answer = store.append(second.clone()).await;
+    assert!(matches!(answer, Err(AppendError::OutcomeUnknown(_))), "{answer:?}");
+    std::fs::rename(&aside, &log).unwrap();
+    let next = store.append(second.clone()).await;
+    assert!(matches!(next, Err(AppendError::NotStored(StoreError::Poisoned))), "{next:?}");
+    drop(store);
+    // Opened anew, the same batch says what it came to.
+    let store = open(&dir.file());
+    assert_eq!(store.append(second.clone()).await.unwrap(), second.head());
+    assert_eq!(everything(&store).await.len(), 5);
 }
