@@ -4,11 +4,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use countersign_store::sync_once;
+
 /// Writes a file in the place of what stands there: whatever happens, the old one is there or the new one, whole.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = beside(path);
     let written = File::create(&new)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| sync_once(&file)))
         .and_then(|()| fs::rename(&new, path));
     if written.is_err() {
         // Of no use to anybody; the next one takes its place where it can not be removed.
@@ -37,7 +39,7 @@ pub(crate) fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     let written = options
         .open(&new)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| sync_once(&file)))
         // Unlike a rename it does not replace.
         .and_then(|()| fs::hard_link(&new, path));
     let removed = fs::remove_file(new);
@@ -53,5 +55,5 @@ fn beside(path: &Path) -> PathBuf {
 /// So that a name that was made outlasts a loss of power.
 fn sync_directory_of(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if cfg!(unix) { File::open(parent.unwrap_or(Path::new(".")))?.sync_all() } else { Ok(()) }
+    if cfg!(unix) { sync_once(&File::open(parent.unwrap_or(Path::new(".")))?) } else { Ok(()) }
 }
