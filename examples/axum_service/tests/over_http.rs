@@ -308,14 +308,18 @@ fn text(words: &str) -> Text {
     Text::new(words).unwrap()
 }
 
-fn wait_until(mut is_so: impl FnMut() -> bool) {
-    for _ in 0..DEADLINE.as_millis() / 5 {
-        if is_so() {
-            return;
+fn wait_until(is_so: impl FnMut() -> bool) {
+    assert!(is_within_deadline(is_so), "not within {DEADLINE:?}");
+}
+
+fn is_within_deadline(mut is_so: impl FnMut() -> bool) -> bool {
+    (0..DEADLINE.as_millis() / 5).any(|_| {
+        let so = is_so();
+        if !so {
+            thread::sleep(Duration::from_millis(5));
         }
-        thread::sleep(Duration::from_millis(5));
-    }
-    panic!("not within {DEADLINE:?}");
+        so
+    })
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -538,7 +542,16 @@ fn what_it_is_started_with_is_refused_by_name_and_without_passwords() {
     };
     let key = company.key.to_str().unwrap();
     let refused = |args: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_axum_service")).args(args).output().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_axum_service"));
+        command.args(args).args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // What is not refused would serve for ever.
+        let has_ended = is_within_deadline(|| child.try_wait().unwrap().is_some());
+        if !has_ended {
+            child.kill().unwrap();
+        }
+        let output = child.wait_with_output().unwrap();
+        assert!(has_ended, "it serves, started with {args:?}");
         assert!(!output.status.success() && output.stdout.is_empty());
         let told = String::from_utf8(output.stderr).unwrap();
         assert!(!told.contains("hunter2"), "{told}");
